@@ -1,0 +1,278 @@
+//! Settings: read from the environment once, at start. A bad or missing one stops the start by name.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::runtime::secrets::SecretKey;
+
+/// A setting that is missing or not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not set, and there is no default.
+    #[error("{0} is not set")]
+    Missing(&'static str),
+    /// Set to something else than allowed.
+    #[error("{name} is not valid: {expected}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+/// A text that must not be printed.
+#[derive(Clone)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// `GATEPOST_LOG_FORMAT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `GATEPOST_ENV`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// Sandbox and plain http are allowed.
+    Development,
+    /// Real providers over https only.
+    Production,
+}
+
+/// Where the environment's variables come from.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Every setting of every process; a process uses those it needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `DATABASE_URL`: a Postgres address.
+    pub database_url: Hidden,
+    /// `AMQP_URL`: a RabbitMQ address.
+    pub amqp_url: Hidden,
+    /// `GATEPOST_LISTEN`: where customers and providers reach the gateway.
+    pub listen: SocketAddr,
+    /// `GATEPOST_OPS_LISTEN`: health and metrics; `None`: not served.
+    pub ops_listen: Option<SocketAddr>,
+    /// `GATEPOST_SECRET_KEY`: 32 bytes in base64.
+    pub secret_key: SecretKey,
+    /// `GATEPOST_QUEUE_PREFIX`: put before every queue's name.
+    pub queue_prefix: String,
+    /// `GATEPOST_META_APP_SECRET`: key of Meta's callback signatures; `None`: callbacks are refused.
+    pub meta_app_secret: Option<Hidden>,
+    /// `GATEPOST_META_VERIFY_TOKEN`: expected in Meta's handshake; `None`: the handshake is refused.
+    pub meta_verify_token: Option<Hidden>,
+    /// `GATEPOST_WEBHOOK_ALLOW`: networks webhooks may reach besides public ones.
+    pub webhook_allow: Vec<IpNet>,
+    /// `GATEPOST_ENV`.
+    pub environment: Environment,
+    /// `GATEPOST_DATABASE_CONNECTIONS`: size of the pool.
+    pub database_connections: usize,
+    /// `GATEPOST_DELIVER_CONCURRENCY`: provider calls in flight per `deliver` process.
+    pub deliver_concurrency: usize,
+    /// `GATEPOST_PROVIDER_TIMEOUT_MS`: one provider call, including its body.
+    pub provider_timeout: Duration,
+    /// `GATEPOST_NOTIFY_CONCURRENCY`: webhooks in flight per `notify` process.
+    pub notify_concurrency: usize,
+    /// `GATEPOST_WEBHOOK_TIMEOUT_MS`: one webhook, including the answer's body.
+    pub webhook_timeout: Duration,
+    /// `GATEPOST_ACCEPT_DUE_MS`: how long after acceptance `sweep` looks at a message nobody has claimed.
+    pub accept_due: Duration,
+    /// `GATEPOST_LEASE_MS`: how long a claimed message belongs to a worker.
+    pub lease: Duration,
+    /// `GATEPOST_UNKNOWN_DEADLINE_MS`: how long an unknown outcome waits for evidence.
+    pub unknown_deadline: Duration,
+    /// `GATEPOST_SWEEP_INTERVAL_MS`: pause between two rounds of `sweep`.
+    pub sweep_interval: Duration,
+    /// `GATEPOST_CACHE_MS`: how long accounts and keys are remembered where a change's notice is lost.
+    pub cache_ttl: Duration,
+}
+
+/// The part of the settings that decides how to log.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// `GATEPOST_LOG_FORMAT`.
+    pub format: LogFormat,
+    /// `RUST_LOG`.
+    pub filter: String,
+}
+
+/// Reads a variable of this process.
+#[must_use]
+pub fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl LogConfig {
+    /// # Errors
+    /// [`ConfigError`] naming the variable.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let format = match lookup("GATEPOST_LOG_FORMAT").as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(_) => return invalid("GATEPOST_LOG_FORMAT", "text or json"),
+        };
+        Ok(Self { format, filter: lookup("RUST_LOG").unwrap_or_else(|| "info".to_owned()) })
+    }
+}
+
+impl Config {
+    /// # Errors
+    /// [`ConfigError`] naming the first variable that is missing or not valid.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let millis = |name, default| millis(lookup, name, default);
+        Ok(Self {
+            database_url: required(lookup, "DATABASE_URL")?,
+            amqp_url: required(lookup, "AMQP_URL")?,
+            listen: parsed(lookup, "GATEPOST_LISTEN", "an address like 127.0.0.1:8080")?
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            ops_listen: parsed(lookup, "GATEPOST_OPS_LISTEN", "an address like 127.0.0.1:9090")?,
+            secret_key: secret_key(lookup)?,
+            queue_prefix: queue_prefix(lookup)?,
+            meta_app_secret: lookup("GATEPOST_META_APP_SECRET").map(Hidden),
+            meta_verify_token: lookup("GATEPOST_META_VERIFY_TOKEN").map(Hidden),
+            webhook_allow: networks(lookup)?,
+            environment: environment_kind(lookup)?,
+            database_connections: count(lookup, "GATEPOST_DATABASE_CONNECTIONS", 8)?,
+            deliver_concurrency: count(lookup, "GATEPOST_DELIVER_CONCURRENCY", 256)?,
+            provider_timeout: millis("GATEPOST_PROVIDER_TIMEOUT_MS", 20_000)?,
+            notify_concurrency: count(lookup, "GATEPOST_NOTIFY_CONCURRENCY", 256)?,
+            webhook_timeout: millis("GATEPOST_WEBHOOK_TIMEOUT_MS", 15_000)?,
+            accept_due: millis("GATEPOST_ACCEPT_DUE_MS", 10_000)?,
+            lease: millis("GATEPOST_LEASE_MS", 30_000)?,
+            unknown_deadline: millis("GATEPOST_UNKNOWN_DEADLINE_MS", 600_000)?,
+            sweep_interval: millis("GATEPOST_SWEEP_INTERVAL_MS", 250)?,
+            cache_ttl: millis("GATEPOST_CACHE_MS", 5_000)?,
+        })
+    }
+}
+
+fn invalid<T>(name: &'static str, expected: &'static str) -> Result<T, ConfigError> {
+    Err(ConfigError::Invalid { name, expected })
+}
+
+fn required(lookup: Lookup<'_>, name: &'static str) -> Result<Hidden, ConfigError> {
+    lookup(name).map(Hidden).ok_or(ConfigError::Missing(name))
+}
+
+fn parsed<T: FromStr>(
+    lookup: Lookup<'_>,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, ConfigError> {
+    match lookup(name) {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| ConfigError::Invalid { name, expected }),
+    }
+}
+
+fn count(lookup: Lookup<'_>, name: &'static str, default: usize) -> Result<usize, ConfigError> {
+    match parsed(lookup, name, "a whole number from 1 to 10000")? {
+        None => Ok(default),
+        Some(number) if (1..=10_000).contains(&number) => Ok(number),
+        Some(_) => invalid(name, "a whole number from 1 to 10000"),
+    }
+}
+
+fn millis(lookup: Lookup<'_>, name: &'static str, default: u64) -> Result<Duration, ConfigError> {
+    match parsed(lookup, name, "milliseconds from 1 to 86400000")? {
+        None => Ok(Duration::from_millis(default)),
+        Some(number) if (1..=86_400_000).contains(&number) => Ok(Duration::from_millis(number)),
+        Some(_) => invalid(name, "milliseconds from 1 to 86400000"),
+    }
+}
+
+fn secret_key(lookup: Lookup<'_>) -> Result<SecretKey, ConfigError> {
+    let name = "GATEPOST_SECRET_KEY";
+    let text = lookup(name).ok_or(ConfigError::Missing(name))?;
+    SecretKey::from_base64(&text).ok_or(ConfigError::Invalid {
+        name,
+        expected: "32 bytes in base64, as `openssl rand -base64 32` makes them",
+    })
+}
+
+fn queue_prefix(lookup: Lookup<'_>) -> Result<String, ConfigError> {
+    let prefix = lookup("GATEPOST_QUEUE_PREFIX").unwrap_or_else(|| "gatepost.".to_owned());
+    let fits = prefix.len() <= 64 && prefix.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if fits { Ok(prefix) } else { invalid("GATEPOST_QUEUE_PREFIX", "at most 64 of a-z A-Z 0-9 . _ -") }
+}
+
+fn networks(lookup: Lookup<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    let name = "GATEPOST_WEBHOOK_ALLOW";
+    let expected = "networks like 127.0.0.0/8,10.1.0.0/16";
+    let text = lookup(name).unwrap_or_default();
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse().map_err(|_| ConfigError::Invalid { name, expected }))
+        .collect()
+}
+
+fn environment_kind(lookup: Lookup<'_>) -> Result<Environment, ConfigError> {
+    match lookup("GATEPOST_ENV").as_deref() {
+        None | Some("production") => Ok(Environment::Production),
+        Some("development") => Ok(Environment::Development),
+        Some(_) => invalid("GATEPOST_ENV", "development or production"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Environment};
+
+    fn read(changes: &[(&str, Option<&str>)]) -> Result<Config, String> {
+        let lookup = |name: &str| match changes.iter().find(|(changed, _)| *changed == name) {
+            Some((_, value)) => value.map(str::to_owned),
+            None => match name {
+                "DATABASE_URL" => Some("postgres://u:secret-pw@h/d".into()),
+                "AMQP_URL" => Some("amqp://h".into()),
+                "GATEPOST_SECRET_KEY" => Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()),
+                _ => None,
+            },
+        };
+        Config::read(&lookup).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn three_settings_are_enough_and_production_is_the_default() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.environment, Environment::Production);
+        assert!(!format!("{config:?}").contains("secret-pw"));
+    }
+
+    #[test]
+    fn a_bad_setting_is_named() {
+        let cases = [
+            ("DATABASE_URL", None),
+            ("AMQP_URL", None),
+            ("GATEPOST_SECRET_KEY", None),
+            ("GATEPOST_SECRET_KEY", Some("short")),
+            ("GATEPOST_LISTEN", Some("8080")),
+            ("GATEPOST_OPS_LISTEN", Some("x")),
+            ("GATEPOST_QUEUE_PREFIX", Some("a b")),
+            ("GATEPOST_WEBHOOK_ALLOW", Some("127.0.0.1/99")),
+            ("GATEPOST_ENV", Some("staging")),
+            ("GATEPOST_DATABASE_CONNECTIONS", Some("0")),
+            ("GATEPOST_PROVIDER_TIMEOUT_MS", Some("-1")),
+        ];
+        for (name, value) in cases {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert!(error.starts_with(name), "{name}: {error}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What Gatepost decides, as pure functions of facts and time: no I/O, no clock, no chance of its own.
+
+pub mod account;
+pub mod event;
+pub mod id;
+pub mod instance;
+pub mod job;
+pub mod opt_out;
+
+pub mod phone;
+pub mod purpose;
+pub mod rate;
+pub mod refusal;
+pub mod retry;
+pub mod send_request;
+pub mod status;
+pub mod webhook;

@@ -1,0 +1,73 @@
+//! Phone numbers: parsed once at the edge, never shown whole in a log.
+
+use std::fmt;
+
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
+
+/// An E.164 number, held as its digits without the plus.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PhoneNumber(String);
+
+impl PhoneNumber {
+    /// Reads a number with country code, with or without `+`; spaces and dashes are tolerated.
+    /// `None` when a phone-number library would not find it possible.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        // The longest E.164 number has 15 digits; the rest of the room is for separators.
+        if text.len() > 40 {
+            return None;
+        }
+        let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '\u{a0}')).collect();
+        let digits = digits.strip_prefix('+').unwrap_or(&digits);
+        if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let number = PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None).ok()?;
+        if !PHONE_NUMBER_UTIL.is_possible_number(&number) {
+            return None;
+        }
+        let formatted = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164);
+        Some(Self(formatted.trim_start_matches('+').to_owned()))
+    }
+
+    /// The digits, without the plus: for the database and the providers.
+    #[must_use]
+    pub fn digits(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Masked, so that it can be logged: `966…01`.
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}…{}", &self.0[..3], &self.0[self.0.len() - 2..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PhoneNumber;
+
+    #[test]
+    fn usual_spellings_of_a_number_are_one_number() {
+        for text in ["+966500000001", "966500000001", "+966 50 000 0001", " 966-50-000-0001 ", "+966\u{a0}500000001"] {
+            assert_eq!(PhoneNumber::parse(text).unwrap().digits(), "966500000001", "{text}");
+        }
+        assert_eq!(PhoneNumber::parse("+14155550123").unwrap().digits(), "14155550123");
+    }
+
+    #[test]
+    fn what_cannot_be_a_number_is_refused() {
+        let long = "9".repeat(5000);
+        for text in ["", "+", "12345", "0500000001", "+9665", "++966500000001", "96650000x001", "٩٦٦٥٠٠٠٠٠٠٠١", "+999123456789", &long] {
+            assert!(PhoneNumber::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_whole_number() {
+        let shown = format!("{:?}", PhoneNumber::parse("+966500000001").unwrap());
+        assert_eq!(shown, "966…01");
+    }
+}

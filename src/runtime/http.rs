@@ -1,0 +1,140 @@
+//! Serving HTTP to strangers: bounded headers, bounded waiting, bounded connections, a clean end.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// Most connections served at once; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 10_000;
+/// A client has this long for the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Open connections have this long to finish after a stop.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Serves `router` until `stop`, then lets running requests finish. `headers_too_large` is the body of the answer to
+/// a request whose head is beyond hyper's limits (100 headers, about 400 KiB), which hyper would answer without one.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    headers_too_large: String,
+    stop: CancellationToken,
+) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let rejection: Arc<[u8]> = rejection(&headers_too_large).into();
+    loop {
+        let (stream, place) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let io = TokioIo::new(Explained { stream, rejection: Arc::clone(&rejection), rejected: false });
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(builder.serve_connection(io, service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "connection ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        warn!("connections were still open at the end");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+    loop {
+        let place =
+            Arc::clone(places).acquire_owned().await.expect("the semaphore lives as long as the listener");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are small; waiting to fill a packet only delays them. Failing to say so is harmless.
+                let _ = stream.set_nodelay(true);
+                return (stream, place);
+            }
+            // Out of file descriptors, or the peer was gone already: pause, or this would spin.
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn rejection(body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// A connection that puts our error body into the one answer hyper gives on its own, 431 without a body.
+/// No handler answers 431, so nothing else begins like it.
+struct Explained {
+    stream: TcpStream,
+    rejection: Arc<[u8]>,
+    rejected: bool,
+}
+
+impl AsyncRead for Explained {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Explained {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.rejected {
+            // hyper's own short answer, whose place ours has taken.
+            return Poll::Ready(Ok(data.len()));
+        }
+        if data.starts_with(b"HTTP/1.1 431 ") {
+            // A fresh socket buffer takes the few hundred bytes at once; a peer that left no room gets what fits.
+            let written = std::task::ready!(Pin::new(&mut this.stream).poll_write(cx, &this.rejection));
+            this.rejected = written.is_ok();
+            return Poll::Ready(written.map(|_| data.len()));
+        }
+        Pin::new(&mut this.stream).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

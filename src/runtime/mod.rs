@@ -1,0 +1,9 @@
+//! What every process needs, whatever it does: time, logs, secrets, signals, health, retry loops.
+
+pub mod clock;
+pub mod http;
+pub mod logging;
+pub mod ops;
+pub mod process;
+pub mod retry;
+pub mod secrets;

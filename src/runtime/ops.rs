@@ -1,0 +1,79 @@
+//! The operators' listener of every process: `/livez`, `/readyz`, `/metrics`.
+
+use std::fmt::Write;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+/// A question whose answer decides readiness: `None` when all is well, else what is wrong.
+pub type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
+
+/// A check that takes longer than this has failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Clone)]
+struct Ops {
+    checks: Arc<Vec<(&'static str, Check)>>,
+    metrics: Option<PrometheusHandle>,
+}
+
+/// Makes a named [`Check`] of a closure.
+pub fn check<Fut>(name: &'static str, ask: impl Fn() -> Fut + Send + Sync + 'static) -> (&'static str, Check)
+where
+    Fut: Future<Output = Option<String>> + Send + 'static,
+{
+    (name, Arc::new(move || Box::pin(ask())))
+}
+
+/// Collects metrics of this process from now on; `None` where something else already does.
+#[must_use]
+pub fn install_metrics() -> Option<PrometheusHandle> {
+    PrometheusBuilder::new().install_recorder().ok()
+}
+
+/// Serves health and metrics until `stop`.
+pub async fn serve(
+    listener: TcpListener,
+    checks: Vec<(&'static str, Check)>,
+    metrics: Option<PrometheusHandle>,
+    stop: CancellationToken,
+) {
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(render))
+        .with_state(Ops { checks: Arc::new(checks), metrics });
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+        error!(%error, "the ops listener ended");
+    }
+}
+
+async fn ready(State(ops): State<Ops>) -> (StatusCode, String) {
+    let mut answer = String::new();
+    let mut status = StatusCode::OK;
+    for (name, check) in ops.checks.iter() {
+        let problem = match tokio::time::timeout(CHECK_TIMEOUT, check()).await {
+            Ok(problem) => problem,
+            Err(_) => Some("no answer in time".to_owned()),
+        };
+        if problem.is_some() {
+            status = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        let _ = writeln!(answer, "{name}: {}", problem.as_deref().unwrap_or("ok"));
+    }
+    (status, answer)
+}
+
+async fn render(State(ops): State<Ops>) -> String {
+    ops.metrics.map(|metrics| metrics.render()).unwrap_or_default()
+}
