@@ -1,5 +1,8 @@
 //! Gatepost: a guarded gateway for transactional WhatsApp messages.
 
+pub mod broker;
 pub mod config;
 pub mod domain;
 pub mod runtime;
+pub mod store;
+pub mod wiring;

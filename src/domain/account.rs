@@ -111,10 +111,16 @@ mod tests {
     #[test]
     fn the_day_begins_at_the_accounts_midnight() {
         let before = periods("2026-05-31T20:59:50Z", "Asia/Riyadh");
-        assert_eq!((before.day.to_string(), before.month.to_string()), ("2026-05-31".into(), "2026-05-01".into()));
+        assert_eq!(
+            (before.day.to_string(), before.month.to_string()),
+            ("2026-05-31".into(), "2026-05-01".into())
+        );
         assert_eq!((before.day_ends_in, before.month_ends_in), (10, 10));
         let after = periods("2026-05-31T21:00:00Z", "Asia/Riyadh");
-        assert_eq!((after.day.to_string(), after.month.to_string()), ("2026-06-01".into(), "2026-06-01".into()));
+        assert_eq!(
+            (after.day.to_string(), after.month.to_string()),
+            ("2026-06-01".into(), "2026-06-01".into())
+        );
         assert_eq!(after.day_ends_in, 86_400);
     }
 

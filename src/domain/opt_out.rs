@@ -79,7 +79,21 @@ mod tests {
 
     #[test]
     fn the_words_are_found_however_they_are_written() {
-        let outs = ["STOP", " stop. ", "Stop!", "ＳＴＯＰ", "s\u{200b}top", "Arrêt", "Opt-Out", "stop\n", "ايقاف", "إِيقاف", "إيقـــاف", "الغاء الإشتراك", "إلغاء"];
+        let outs = [
+            "STOP",
+            " stop. ",
+            "Stop!",
+            "ＳＴＯＰ",
+            "s\u{200b}top",
+            "Arrêt",
+            "Opt-Out",
+            "stop\n",
+            "ايقاف",
+            "إِيقاف",
+            "إيقـــاف",
+            "الغاء الإشتراك",
+            "إلغاء",
+        ];
         for text in outs {
             assert_eq!(wish(text), Some(Wish::OptOut), "{text}");
         }
@@ -91,7 +105,9 @@ mod tests {
     #[test]
     fn a_word_inside_a_sentence_is_no_wish() {
         let long = "stop ".repeat(100);
-        for text in ["", "please stop calling the shop", "bus stop", "do not cancel", "توقف الباص", "starting", &long] {
+        for text in
+            ["", "please stop calling the shop", "bus stop", "do not cancel", "توقف الباص", "starting", &long]
+        {
             assert_eq!(wish(text), None, "{text}");
         }
     }

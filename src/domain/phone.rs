@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn usual_spellings_of_a_number_are_one_number() {
-        for text in ["+966500000001", "966500000001", "+966 50 000 0001", " 966-50-000-0001 ", "+966\u{a0}500000001"] {
+        for text in
+            ["+966500000001", "966500000001", "+966 50 000 0001", " 966-50-000-0001 ", "+966\u{a0}500000001"]
+        {
             assert_eq!(PhoneNumber::parse(text).unwrap().digits(), "966500000001", "{text}");
         }
         assert_eq!(PhoneNumber::parse("+14155550123").unwrap().digits(), "14155550123");
@@ -60,7 +62,18 @@ mod tests {
     #[test]
     fn what_cannot_be_a_number_is_refused() {
         let long = "9".repeat(5000);
-        for text in ["", "+", "12345", "0500000001", "+9665", "++966500000001", "96650000x001", "٩٦٦٥٠٠٠٠٠٠٠١", "+999123456789", &long] {
+        for text in [
+            "",
+            "+",
+            "12345",
+            "0500000001",
+            "+9665",
+            "++966500000001",
+            "96650000x001",
+            "٩٦٦٥٠٠٠٠٠٠٠١",
+            "+999123456789",
+            &long,
+        ] {
             assert!(PhoneNumber::parse(text).is_none(), "{text}");
         }
     }

@@ -104,7 +104,9 @@ mod tests {
         for purpose in Purpose::ALL {
             assert_eq!(Purpose::parse(purpose.as_str()), Some(purpose));
         }
-        for other in ["marketing", "promotion", "cold_outreach", "bulk_campaign", "political", "", "Support", "x"] {
+        for other in
+            ["marketing", "promotion", "cold_outreach", "bulk_campaign", "political", "", "Support", "x"]
+        {
             assert_eq!(Purpose::parse(other), None, "{other}");
         }
     }

@@ -22,7 +22,9 @@ pub struct Rate {
 
 /// Why a text is not a rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a rate; write COUNT/[N]UNIT with unit s, min or h, for example 20/s, 1/6s or 30/min,burst=3")]
+#[error(
+    "`{0}` is not a rate; write COUNT/[N]UNIT with unit s, min or h, for example 20/s, 1/6s or 30/min,burst=3"
+)]
 pub struct InvalidRate(String);
 
 impl FromStr for Rate {
@@ -87,7 +89,19 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_with_examples() {
-        for text in ["", "20", "20/", "0/s", "-1/s", "1/0s", "1/d", "20/s,burst=0", "20/s,x=1", "9999999/s", "1/99999999h"] {
+        for text in [
+            "",
+            "20",
+            "20/",
+            "0/s",
+            "-1/s",
+            "1/0s",
+            "1/d",
+            "20/s,burst=0",
+            "20/s,x=1",
+            "9999999/s",
+            "1/99999999h",
+        ] {
             let error = text.parse::<Rate>().unwrap_err().to_string();
             assert!(error.contains("1/6s"), "{text}: {error}");
         }

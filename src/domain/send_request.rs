@@ -131,7 +131,9 @@ fn purpose(value: &Value) -> DeclaredPurpose {
     match value {
         Value::Null => DeclaredPurpose::Missing,
         Value::String(name) if name.trim().is_empty() => DeclaredPurpose::Missing,
-        Value::String(name) => Purpose::parse(name).map_or(DeclaredPurpose::NotAllowed, DeclaredPurpose::Allowed),
+        Value::String(name) => {
+            Purpose::parse(name).map_or(DeclaredPurpose::NotAllowed, DeclaredPurpose::Allowed)
+        }
         _ => DeclaredPurpose::NotAllowed,
     }
 }
@@ -175,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_good_request_is_read() {
-        let request = parse(with(r#","message_purpose":"support","unknown":[1],"type":"text""#).as_bytes()).unwrap();
+        let request =
+            parse(with(r#","message_purpose":"support","unknown":[1],"type":"text""#).as_bytes()).unwrap();
         assert_eq!(request.instance_id, "i");
         assert_eq!(request.phone.digits(), "966500000001");
         assert_eq!(request.purpose, DeclaredPurpose::Allowed(Purpose::Support));
@@ -204,7 +207,8 @@ mod tests {
 
     #[test]
     fn the_longest_message_is_4096_utf16_units() {
-        let body = |text: &str| format!(r#"{{"instance_id":"i","phone":"+966500000001","message":"{text}"}}"#);
+        let body =
+            |text: &str| format!(r#"{{"instance_id":"i","phone":"+966500000001","message":"{text}"}}"#);
         assert!(parse(body(&"م".repeat(4096)).as_bytes()).is_ok());
         assert!(parse(body(&"😀".repeat(2048)).as_bytes()).is_ok());
         assert!(parse(body(&"😀".repeat(2049)).as_bytes()).is_err());

@@ -26,7 +26,8 @@ mod tests {
 
     #[test]
     fn ten_attempts_over_three_days() {
-        let pauses: Vec<u64> = (1..).map_while(|attempt| pause(attempt, 0.5, None)).map(|p| p.as_secs()).collect();
+        let pauses: Vec<u64> =
+            (1..).map_while(|attempt| pause(attempt, 0.5, None)).map(|p| p.as_secs()).collect();
         assert_eq!(pauses, [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]);
         assert_eq!(pause(0, 0.5, None), None);
     }

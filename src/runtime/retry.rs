@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// Pauses for reconnecting: 100 ms, growing by half, at most `longest`, with jitter, for ever.
-#[must_use]
 pub fn pauses(longest: Duration) -> impl Iterator<Item = Duration> + Send {
     let mut backoff = ExponentialBackoff {
         initial_interval: Duration::from_millis(100),

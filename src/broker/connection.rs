@@ -1,0 +1,55 @@
+//! One connection attempt, bounded in time.
+
+use std::time::Duration;
+
+use lapin::{Channel, Connection, ConnectionProperties};
+
+use super::topology::Topology;
+use crate::config::Hidden;
+
+/// The longest wait for any answer of the broker.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the broker did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// No answer in time.
+    #[error("RabbitMQ did not answer in time")]
+    Timeout,
+    /// The broker's queues are not as this build declares them.
+    #[error(
+        "RabbitMQ's queues with this GATEPOST_QUEUE_PREFIX were declared differently ({0}): remove them, or choose another prefix"
+    )]
+    Mismatch(String),
+    /// The broker refused, or the connection broke.
+    #[error("RabbitMQ: {0}")]
+    Broker(#[from] lapin::Error),
+}
+
+/// Connects, opens a channel and declares the topology.
+pub(super) async fn open(
+    url: &Hidden,
+    name: &str,
+    topology: &Topology,
+) -> Result<(Connection, Channel), BrokerError> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let work = async {
+        let connection = Connection::connect(&url.0, properties).await?;
+        let channel = connection.create_channel().await?;
+        if let Err(error) = topology.declare(&channel).await {
+            return Err(declared_differently(&error).unwrap_or(BrokerError::Broker(error)));
+        }
+        Ok((connection, channel))
+    };
+    tokio::time::timeout(ANSWER_TIMEOUT, work).await.unwrap_or(Err(BrokerError::Timeout))
+}
+
+fn declared_differently(error: &lapin::Error) -> Option<BrokerError> {
+    const PRECONDITION_FAILED: u16 = 406;
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(refused) if refused.get_id() == PRECONDITION_FAILED => {
+            Some(BrokerError::Mismatch(refused.get_message().to_string()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,78 @@
+//! The schema: brought up to date by `gateway migrate`, checked by every process at start.
+
+use std::time::Duration;
+
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+
+use super::{Db, Pool, StoreError, connection_config};
+use crate::config::Hidden;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Any number will do, as long as every process that migrates takes the same.
+const MIGRATION_LOCK: i64 = 0x6761_7465_706f_7374;
+/// A migration of a large table may take a while, and so may waiting for another process's.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// The version this build was made for.
+#[must_use]
+pub fn needed() -> i32 {
+    embedded::migrations::runner()
+        .get_migrations()
+        .iter()
+        .map(refinery::Migration::version)
+        .max()
+        .unwrap_or_default()
+}
+
+/// Applies what is missing; several processes may do so at once, one works and the others find it done.
+/// Gives the versions applied.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be reached or a migration fails; a failed migration leaves nothing behind.
+pub async fn migrate(url: &Hidden) -> Result<Vec<i32>, StoreError> {
+    let mut config = connection_config(url)?;
+    config.options("-c timezone=UTC");
+    let (mut client, connection) = config.connect(NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let work = async {
+        client.query("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+        let report = embedded::migrations::runner()
+            .run_async(&mut client)
+            .await
+            .map_err(|error| StoreError::Migration(cause(&error)))?;
+        Ok(report.applied_migrations().iter().map(refinery::Migration::version).collect())
+    };
+    let outcome = tokio::time::timeout(MIGRATION_TIMEOUT, work).await.unwrap_or(Err(StoreError::Timeout));
+    // Closing the connection gives the lock back.
+    drop(client);
+    connection.abort();
+    outcome
+}
+
+fn cause(error: &refinery::Error) -> String {
+    use std::error::Error;
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// Refuses another schema version than the one this build was made for.
+///
+/// # Errors
+/// [`StoreError::Schema`] naming both versions.
+pub async fn check(pool: &Pool) -> Result<(), StoreError> {
+    let found = match pool
+        .get()
+        .await?
+        .query("select coalesce(max(version), 0) from refinery_schema_history", &[])
+        .await
+    {
+        Ok(rows) => rows.first().map_or(0, |row| row.get(0)),
+        Err(StoreError::Database(error)) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => 0,
+        Err(error) => return Err(error),
+    };
+    let needed = needed();
+    if found == needed { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
+}

@@ -1,0 +1,273 @@
+//! Postgres: the truth. The only room with SQL, one file per family of tables.
+//!
+//! Functions here take a [`Db`] (a connection or a transaction) and never begin a transaction themselves: what is
+//! atomic is visible in the stage that asks for it. A call ends within [`QUERY_TIMEOUT`].
+
+pub mod migrations;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::{GenericClient, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+
+use crate::config::Hidden;
+
+/// The longest wait for an answer of the database.
+pub const QUERY_TIMEOUT: Duration = Duration::from_millis(3_500);
+/// The longest wait for a free connection.
+const POOL_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// The longest wait for a new connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Set for every connection. Hot statements look rows up by key; a plan made while a table was small must not stay a
+/// sequential scan for the life of the process, so the planner is told to use the indexes there are from the start.
+const SESSION_OPTIONS: &str = "-c statement_timeout=3000 -c idle_in_transaction_session_timeout=10000 -c lock_timeout=2500 \
+     -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off -c timezone=UTC";
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// `DATABASE_URL` is not understood.
+    #[error("DATABASE_URL is not valid: {0}")]
+    Url(String),
+    /// No connection could be had in time.
+    #[error("no database connection: {0}")]
+    Connect(String),
+    /// No answer in time.
+    #[error("the database did not answer in time")]
+    Timeout,
+    /// The database refused the statement, or the connection broke.
+    #[error("database: {}", describe(.0))]
+    Database(#[from] tokio_postgres::Error),
+    /// The schema is not the one this build was made for.
+    #[error("the database has schema version {found}, this build needs {needed}: run `gateway migrate`")]
+    Schema {
+        /// The version found, 0 for none.
+        found: i32,
+        /// The version needed.
+        needed: i32,
+    },
+    /// A migration failed.
+    #[error("migration failed: {0}")]
+    Migration(String),
+    /// A row holds something this build does not understand.
+    #[error("unexpected value in column {0}")]
+    Value(&'static str),
+}
+
+/// Postgres's message without its detail, which may quote row values.
+fn describe(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(
+        || error.to_string(),
+        |refused| format!("{} ({})", refused.message(), refused.code().code()),
+    )
+}
+
+impl StoreError {
+    /// The constraint the statement ran into, where it did.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Database(error) => error.as_db_error().and_then(tokio_postgres::error::DbError::constraint),
+            _ => None,
+        }
+    }
+
+    /// Whether the statement itself was at fault (a value out of range, a broken rule), so that trying it again as it
+    /// is cannot help; everything else is about the database's health.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Database(error) => error
+                .code()
+                .is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23" | "42" | "54"))),
+            _ => false,
+        }
+    }
+}
+
+/// Something statements can be sent to: a connection, or a transaction on one.
+pub trait Db: Sync {
+    /// Runs a statement, prepared once per connection, and gives its rows.
+    fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// Runs a statement and gives the number of rows it touched.
+    fn execute(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+}
+
+/// The process's connections.
+#[derive(Clone)]
+pub struct Pool(deadpool_postgres::Pool);
+
+/// One connection, given back to the pool when dropped, unless it stopped answering.
+pub struct Session {
+    client: Option<deadpool_postgres::Client>,
+    silent: AtomicBool,
+}
+
+/// A transaction: rolled back unless committed.
+pub struct Transaction<'a> {
+    transaction: deadpool_postgres::Transaction<'a>,
+    silent: &'a AtomicBool,
+}
+
+impl Pool {
+    /// Prepares connections to `url`; none is opened yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`].
+    pub fn new(url: &Hidden, size: usize) -> Result<Self, StoreError> {
+        let config = connection_config(url)?;
+        let manager =
+            Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = deadpool_postgres::Pool::builder(manager)
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(POOL_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .build()
+            .map_err(|error| StoreError::Url(error.to_string()))?;
+        Ok(Self(pool))
+    }
+
+    /// A connection.
+    ///
+    /// # Errors
+    /// [`StoreError::Connect`] when none is to be had in time.
+    pub async fn get(&self) -> Result<Session, StoreError> {
+        let client = self.0.get().await.map_err(|error| StoreError::Connect(pool_problem(&error)))?;
+        Ok(Session { client: Some(client), silent: AtomicBool::new(false) })
+    }
+
+    /// Whether the database answers: `None` if it does, else what is wrong.
+    pub async fn problem(&self) -> Option<String> {
+        let answer = async { self.get().await?.query("select 1", &[]).await };
+        answer.await.err().map(|error| error.to_string())
+    }
+}
+
+/// The settings every connection of this program is made with.
+///
+/// # Errors
+/// [`StoreError::Url`].
+pub(crate) fn connection_config(url: &Hidden) -> Result<tokio_postgres::Config, StoreError> {
+    // The error may quote the address with its password; what is wrong with it is enough.
+    let mut config: tokio_postgres::Config = url
+        .0
+        .parse()
+        .map_err(|_| StoreError::Url("expected postgres://user:password@host/database".into()))?;
+    let given = config.get_options().unwrap_or_default().to_owned();
+    config.options(format!("{SESSION_OPTIONS} {given}"));
+    config.application_name("gatepost");
+    config.connect_timeout(CONNECT_TIMEOUT);
+    config.tcp_user_timeout(Duration::from_secs(5));
+    Ok(config)
+}
+
+fn pool_problem(error: &deadpool_postgres::PoolError) -> String {
+    match error {
+        deadpool_postgres::PoolError::Backend(error) => describe(error),
+        deadpool_postgres::PoolError::Timeout(_) => "timed out".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl Session {
+    fn client(&self) -> &deadpool_postgres::Client {
+        self.client.as_ref().expect("taken only by drop")
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database does not answer.
+    pub async fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        let silent = &self.silent;
+        let client = self.client.as_mut().expect("taken only by drop");
+        let transaction = bounded(silent, async { Ok(client.transaction().await?) }).await?;
+        Ok(Transaction { transaction, silent })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // A connection that did not answer may answer the wrong question later: close it.
+        if let Some(client) = self.client.take()
+            && self.silent.load(Ordering::Relaxed)
+        {
+            drop(deadpool_postgres::Client::take(client));
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Makes everything since [`Session::begin`] durable.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether the commit happened is then not known.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Self { transaction, silent } = self;
+        bounded(silent, async { Ok(transaction.commit().await?) }).await
+    }
+}
+
+async fn bounded<T>(
+    silent: &AtomicBool,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(QUERY_TIMEOUT, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            silent.store(true, Ordering::Relaxed);
+            Err(StoreError::Timeout)
+        }
+    }
+}
+
+async fn run_query(
+    client: &impl GenericClient,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, StoreError> {
+    let statement = client.prepare_cached(sql).await?;
+    Ok(client.query(&statement, params).await?)
+}
+
+async fn run_execute(
+    client: &impl GenericClient,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<u64, StoreError> {
+    let statement = client.prepare_cached(sql).await?;
+    Ok(client.execute(&statement, params).await?)
+}
+
+impl Db for Session {
+    async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        bounded(&self.silent, run_query(self.client(), sql, params)).await
+    }
+
+    async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        bounded(&self.silent, run_execute(self.client(), sql, params)).await
+    }
+}
+
+impl Db for Transaction<'_> {
+    async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        bounded(self.silent, run_query(&self.transaction, sql, params)).await
+    }
+
+    async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        bounded(self.silent, run_execute(&self.transaction, sql, params)).await
+    }
+}
