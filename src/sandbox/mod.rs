@@ -85,7 +85,7 @@ pub struct Settings {
     /// How long every send waits for its answer.
     pub latency: Duration,
     /// The time from the answer to the first callback, and from each callback to the next. Rounded up to 10 ms, so
-    /// that what falls due together is posted together.
+    /// that what falls due together is posted together. At zero a callback may overtake the answer, as Meta's may.
     pub callback_delay: Duration,
     /// The share of sends answered 500 with code 131000, whoever the recipient is: 0 to 100.
     pub fault_percent: u8,
@@ -136,7 +136,7 @@ impl Default for Settings {
 pub async fn run(listener: TcpListener, settings: Settings, shutdown: CancellationToken) -> io::Result<()> {
     let outbox = Arc::new(Outbox::new(&settings));
     let reporter = Reporter::new(&settings, Arc::clone(&outbox))?;
-    let workers = reporter.start(settings.callback_workers);
+    let mut workers = reporter.start(settings.callback_workers);
     let sandbox = Arc::new(Sandbox {
         calls: Calls::new(settings.calls_kept),
         attempts: Attempts::new(settings.attempt_window),
@@ -152,7 +152,8 @@ pub async fn run(listener: TcpListener, settings: Settings, shutdown: Cancellati
         tracing::warn!("sandbox: requests were still in flight at the end");
     }
     outbox.drain();
-    if timeout_at(deadline, workers.join_all()).await.is_err() {
+    let posted = async { while workers.join_next().await.is_some() {} };
+    if timeout_at(deadline, posted).await.is_err() {
         tracing::warn!(callbacks = outbox.tally().open, "sandbox: callbacks were still waiting at the end");
     }
     Ok(())

@@ -46,9 +46,9 @@ pub struct Connections {
 
 impl Connections {
     /// Lets the requests in flight finish. Dropped before that, it cuts them off.
-    pub async fn finish(self) {
+    pub async fn finish(mut self) {
         self.graceful.shutdown().await;
-        self.tasks.join_all().await;
+        while self.tasks.join_next().await.is_some() {}
     }
 
     fn serve(&mut self, stream: TcpStream, router: Router) {
