@@ -3,7 +3,11 @@
 //! Functions here take a [`Db`] (a connection or a transaction) and never begin a transaction themselves: what is
 //! atomic is visible in the stage that asks for it. A call ends within [`QUERY_TIMEOUT`].
 
+pub mod accounts;
+pub mod endpoints;
+pub mod instances;
 pub mod migrations;
+pub mod suppressions;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
