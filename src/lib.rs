@@ -1,5 +1,6 @@
 //! Gatepost: a guarded gateway for transactional WhatsApp messages.
 
+pub mod admin;
 pub mod broker;
 pub mod callbacks;
 pub mod config;

@@ -4,11 +4,14 @@
 //! atomic is visible in the stage that asks for it. A call ends within [`QUERY_TIMEOUT`].
 
 pub mod acceptance;
+pub mod accounts;
 pub mod callbacks;
 pub mod delivery;
 pub mod directory;
 pub mod due;
+pub mod endpoints;
 pub mod idempotency;
+pub mod instances;
 pub mod messages;
 pub mod migrations;
 pub mod notices;
@@ -16,6 +19,7 @@ pub mod outcomes;
 pub mod recipients;
 pub mod reports;
 pub mod senders;
+pub mod suppressions;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,0 +1,152 @@
+//! Reads the arguments of operators' commands; what is wrong with one is said together with what is allowed.
+
+use jiff::tz::TimeZone;
+use reqwest::Url;
+
+use crate::domain::phone::PhoneNumber;
+use crate::domain::send_request::LONGEST_INSTANCE_ID;
+
+/// The longest name, reason or the like.
+const LONGEST_NAME: usize = 100;
+/// The longest address.
+const LONGEST_URL: usize = 2_000;
+
+pub fn account_id(text: &str) -> Result<i64, String> {
+    text.parse()
+        .ok()
+        .filter(|id| *id > 0)
+        .ok_or_else(|| "an account id is a whole number from 1 on, as `account create` gives it".to_owned())
+}
+
+pub fn name(text: &str) -> Result<String, String> {
+    short_text(text, LONGEST_NAME)
+}
+
+/// Requests are trimmed before the instance is looked for, so an id cannot begin or end with a space.
+pub fn instance_id(text: &str) -> Result<String, String> {
+    short_text(text, LONGEST_INSTANCE_ID)
+}
+
+fn short_text(text: &str, longest: usize) -> Result<String, String> {
+    let fits = (1..=longest).contains(&text.chars().count())
+        && text.trim() == text
+        && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("it must have 1 to {longest} characters, no control characters, no spaces at its ends"))
+    }
+}
+
+/// The zone's name in its usual spelling.
+pub fn timezone(text: &str) -> Result<String, String> {
+    let zone = TimeZone::get(text).ok();
+    zone.as_ref().and_then(TimeZone::iana_name).map(str::to_owned).ok_or_else(|| {
+        "it must be a time zone of the IANA database, for example Asia/Riyadh or UTC".to_owned()
+    })
+}
+
+pub fn phone(text: &str) -> Result<PhoneNumber, String> {
+    PhoneNumber::parse(text)
+        .ok_or_else(|| "it must be a number with country code, for example +966500000001".to_owned())
+}
+
+pub fn phone_number_id(text: &str) -> Result<String, String> {
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be the number's id at Meta: 1 to 32 digits, not the phone number itself".to_owned())
+    }
+}
+
+pub fn variable(text: &str) -> Result<String, String> {
+    let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && text.starts_with(|c: char| !c.is_ascii_digit());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        // Not the text: it may be a token that was given in the place of its variable's name.
+        Err("it must be the NAME of an environment variable, for example META_TOKEN".to_owned())
+    }
+}
+
+/// An address that can be called and shown: no user name or password in it.
+pub fn url(text: &str) -> Result<Url, String> {
+    let expected = || "it must be an address like https://example.com/path".to_owned();
+    let url = Url::parse(text).map_err(|_| expected())?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || text.len() > LONGEST_URL {
+        return Err(expected());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it must hold no user name or password, because addresses are shown in lists".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("it must not have a part after #, because that is never sent".to_owned());
+    }
+    Ok(url)
+}
+
+/// A provider's address; requests' paths are appended to it.
+pub fn base_url(text: &str) -> Result<Url, String> {
+    let url = url(text)?;
+    if url.query().is_some() {
+        return Err("it must not have a part after ?, because paths are appended to it".to_owned());
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{account_id, base_url, instance_id, phone_number_id, timezone, url, variable};
+
+    #[test]
+    fn instance_ids_are_short_texts_of_any_script() {
+        for id in ["demo-shop", "1", "متجر الرياض", &"x".repeat(100)] {
+            assert_eq!(instance_id(id).as_deref(), Ok(id));
+        }
+        for id in ["", " ", " a", "a\n", "a\u{7}b", "a\u{0}", &"x".repeat(101)] {
+            assert!(instance_id(id).unwrap_err().contains("1 to 100"), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn only_zones_of_the_iana_database_are_time_zones() {
+        assert_eq!(timezone("asia/riyadh").as_deref(), Ok("Asia/Riyadh"));
+        assert_eq!(timezone("UTC").as_deref(), Ok("UTC"));
+        for text in ["", "Riyadh", "+03:00", "Etc/Unknown", "../../etc/passwd"] {
+            assert!(timezone(text).unwrap_err().contains("Asia/Riyadh"), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_scheme_a_host_and_nothing_secret() {
+        for text in ["https://example.com", "http://127.0.0.1:9000/hook?a=b", "https://[::1]/x"] {
+            assert!(url(text).is_ok(), "{text}");
+        }
+        for text in ["", "example.com", "ftp://example.com", "https://", "file:///etc/passwd", "mailto:a@b.c"]
+        {
+            assert!(url(text).unwrap_err().contains("https://example.com"), "{text}");
+        }
+        assert!(url("https://user:pw@example.com").unwrap_err().contains("password"));
+        assert!(url("https://example.com/#part").unwrap_err().contains('#'));
+        assert!(base_url("https://example.com/?a=b").unwrap_err().contains('?'));
+    }
+
+    #[test]
+    fn numbers_and_names_are_checked() {
+        assert_eq!(account_id("7"), Ok(7));
+        for text in ["", "0", "-1", "x", "9223372036854775808"] {
+            assert!(account_id(text).is_err(), "{text}");
+        }
+        assert!(phone_number_id("106540352242922").is_ok());
+        for text in ["", "+966500000001", "12a", "١٢", &"1".repeat(33)] {
+            assert!(phone_number_id(text).is_err(), "{text}");
+        }
+        assert!(variable("META_TOKEN").is_ok());
+        for text in ["", "1A", "EAAG-secret", "A=B"] {
+            let error = variable(text).unwrap_err();
+            assert!(error.contains("NAME") && (text.is_empty() || !error.contains(text)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Instances and their pacing schedules.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::Row;
+
+use super::{Db, StoreError};
+use crate::domain::instance::{Connection, Provider};
+use crate::domain::purpose::Lane;
+use crate::domain::rate::Rate;
+
+/// The rule that a business number belongs to one instance.
+pub const PHONE_NUMBER_TAKEN: &str = "instances_by_phone_number";
+/// The rule that an account's instance ids differ.
+pub const INSTANCE_ID_TAKEN: &str = "instances_pkey";
+
+/// An instance, as operators see it; its token is not shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct InstanceRow {
+    /// As given by the operator.
+    #[serde(rename = "id")]
+    pub instance_id: String,
+    /// For people, and in webhooks.
+    pub name: String,
+    /// The provider's name.
+    pub provider: String,
+    /// Where its provider is.
+    pub base_url: String,
+    /// Meta's id of the business number.
+    pub phone_number_id: Option<String>,
+    /// The connection's name.
+    pub connection: String,
+    /// Since when it waits for a review.
+    pub paused_at: Option<Timestamp>,
+    /// Why it does.
+    pub paused_reason: Option<String>,
+    /// The provider throttled it until then.
+    pub hold_until: Option<Timestamp>,
+    /// The pacing rate, as operators write it.
+    pub rate: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An instance to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewInstance<'a> {
+    /// The tenant.
+    pub account_id: i64,
+    /// Unique within the account.
+    pub instance_id: &'a str,
+    /// For people, and in webhooks.
+    pub name: &'a str,
+    /// Whose wire it speaks.
+    pub provider: Provider,
+    /// Where its provider is.
+    pub base_url: &'a str,
+    /// Meta's id of the business number, unique among all instances.
+    pub phone_number_id: Option<&'a str>,
+    /// The provider's token, encrypted.
+    pub token_sealed: &'a [u8],
+    /// How often it may send.
+    pub rate: Rate,
+}
+
+impl From<&Row> for InstanceRow {
+    fn from(row: &Row) -> Self {
+        let rate = Rate { interval_us: row.get("interval_us"), burst: row.get("burst") };
+        Self {
+            instance_id: row.get("instance_id"),
+            name: row.get("name"),
+            provider: row.get("provider"),
+            base_url: row.get("base_url"),
+            phone_number_id: row.get("phone_number_id"),
+            connection: row.get("connection"),
+            paused_at: row.get("paused_at"),
+            paused_reason: row.get("paused_reason"),
+            hold_until: row.get("hold_until"),
+            rate: rate.to_string(),
+            created_at: row.get("created_at"),
+        }
+    }
+}
+
+/// Stores an instance, open. Its schedules are to be made in the same transaction, see [`insert_pacing`].
+///
+/// # Errors
+/// [`StoreError`], with the constraint where the account does not exist, [`INSTANCE_ID_TAKEN`] or
+/// [`PHONE_NUMBER_TAKEN`].
+pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreError> {
+    db.execute(
+        "-- instances.insert
+        insert into instances (account_id, instance_id, name, provider, base_url, phone_number_id, token_sealed,
+            interval_us, burst)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        &[
+            &new.account_id,
+            &new.instance_id,
+            &new.name,
+            &new.provider.as_str(),
+            &new.base_url,
+            &new.phone_number_id,
+            &new.token_sealed,
+            &new.rate.interval_us,
+            &new.rate.burst,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Makes the empty schedules of both lanes.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn insert_pacing(db: &impl Db, account_id: i64, instance_id: &str) -> Result<(), StoreError> {
+    let lanes = Lane::ALL.map(Lane::as_str);
+    db.execute(
+        "-- pacing.insert
+        insert into pacing (account_id, instance_id, lane, next_at)
+        select $1, $2, lane, now() from unnest($3::text[]) lane",
+        &[&account_id, &instance_id, &lanes.as_slice()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Pauses for a review; already paused, it keeps its time and takes the new reason. False: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn pause(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    reason: Option<&str>,
+) -> Result<bool, StoreError> {
+    let changed = db
+        .execute(
+            "-- instances.pause
+            update instances set paused_at = coalesce(paused_at, now()), paused_reason = $3
+            where account_id = $1 and instance_id = $2",
+            &[&account_id, &instance_id, &reason],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Ends a review; false: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn resume(db: &impl Db, account_id: i64, instance_id: &str) -> Result<bool, StoreError> {
+    let changed = db
+        .execute(
+            "-- instances.resume
+            update instances set paused_at = null, paused_reason = null
+            where account_id = $1 and instance_id = $2",
+            &[&account_id, &instance_id],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Changes the connection; false: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_connection(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    connection: Connection,
+) -> Result<bool, StoreError> {
+    let changed = db
+        .execute(
+            "-- instances.set_connection
+            update instances set connection = $3 where account_id = $1 and instance_id = $2",
+            &[&account_id, &instance_id, &connection.as_str()],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Changes the pacing rate; false: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_rate(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    rate: Rate,
+) -> Result<bool, StoreError> {
+    let changed = db
+        .execute(
+            "-- instances.set_rate
+            update instances set interval_us = $3, burst = $4 where account_id = $1 and instance_id = $2",
+            &[&account_id, &instance_id, &rate.interval_us, &rate.burst],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Makes at most `most` of the instance's waiting messages due now, and gives how many. Called again after a commit
+/// it takes the next ones: what is due already is left alone, and so is what somebody else is just looking at, is
+/// owned by a worker, or waits for a time of its own.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn make_due(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    most: i64,
+) -> Result<u64, StoreError> {
+    db.execute(
+        "-- messages.make_due
+        with waiting as (
+            select account_id, message_id from messages
+            where account_id = $1 and instance_id = $2 and due_at > now() and status in ('queued', 'sending')
+                and not in_flight and lease is null and (not_before is null or not_before <= now())
+            limit $3
+            for update skip locked
+        )
+        update messages set due_at = now()
+        from waiting
+        where messages.account_id = waiting.account_id and messages.message_id = waiting.message_id",
+        &[&account_id, &instance_id, &most],
+    )
+    .await
+}
+
+/// The account's instances by id.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, StoreError> {
+    let rows = db
+        .query(
+            "-- instances.list
+            select instance_id, name, provider, base_url, phone_number_id, connection, paused_at, paused_reason,
+                hold_until, interval_us, burst, created_at
+            from instances where account_id = $1 order by instance_id",
+            &[&account_id],
+        )
+        .await?;
+    Ok(rows.iter().map(InstanceRow::from).collect())
+}
