@@ -5,4 +5,5 @@ pub mod config;
 pub mod domain;
 pub mod runtime;
 pub mod store;
+pub mod webhooks;
 pub mod wiring;

@@ -4,6 +4,7 @@
 //! atomic is visible in the stage that asks for it. A call ends within [`QUERY_TIMEOUT`].
 
 pub mod migrations;
+pub mod webhooks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
