@@ -14,4 +14,5 @@ pub mod runtime;
 pub mod sandbox;
 pub mod store;
 pub mod sweep;
+pub mod webhooks;
 pub mod wiring;

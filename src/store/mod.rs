@@ -20,6 +20,7 @@ pub mod recipients;
 pub mod reports;
 pub mod senders;
 pub mod suppressions;
+pub mod webhooks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
