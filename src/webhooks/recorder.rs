@@ -48,7 +48,7 @@ async fn keep(pool: &Pool, batch: &[Outcome], stop: &CancellationToken) -> bool 
         None => return false,
         Some(Ok(())) => return true,
         Some(Err(refusal)) => {
-            warn!(error = %refusal, "results of webhooks were refused, recording them singly")
+            warn!(error = %refusal, "results of webhooks were refused, recording them singly");
         }
     }
     for outcome in batch {
