@@ -8,6 +8,7 @@
 
 mod architecture;
 mod life;
+mod schema;
 mod support;
 
 use std::sync::Arc;
@@ -67,6 +68,11 @@ fn main() {
         life::life_of_two_messages,
         life::life_of_an_opt_out,
         life::life_has_no_marketing,
+        schema::schema_is_migrated_once,
+        schema::schema_is_migrated_by_four_at_once,
+        schema::schema_of_another_version_is_refused_by_name,
+        schema::schema_is_keyed_by_tenant,
+        schema::schema_explains_its_columns,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {
