@@ -6,6 +6,7 @@
     reason = "tests read the clock and the environment where the product may not"
 )]
 
+mod admin;
 mod architecture;
 mod life;
 mod schema;
@@ -73,6 +74,11 @@ fn main() {
         schema::schema_of_another_version_is_refused_by_name,
         schema::schema_is_keyed_by_tenant,
         schema::schema_explains_its_columns,
+        admin::admin_prints_one_object,
+        admin::admin_says_what_is_allowed,
+        admin::admin_stores_no_secret_in_clear,
+        admin::admin_is_heeded_by_running_gateways_within_a_second,
+        admin::admin_makes_keys_that_work_at_once,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {

@@ -84,7 +84,7 @@ pub struct Customer {
     pub key: String,
     pub key_id: String,
     pub gateway_url: String,
-    http: reqwest::Client,
+    pub http: reqwest::Client,
 }
 
 impl Customer {
