@@ -1,0 +1,148 @@
+//! Pacing: one schedule for the whole fleet, never above the burst, codes before everything else.
+
+use futures_util::future::join_all;
+use gatepost::domain::rate::PAIR_INTERVAL_US;
+
+use crate::support::process::{Binary, Process};
+use crate::support::services::Services;
+use crate::support::world::{Customer, World};
+use crate::support::{eventually, within};
+
+/// One of each, and two more workers.
+async fn three_workers(world: &World) -> Vec<Process> {
+    let mut processes = world.start_all().await;
+    processes.push(world.start(Binary::Deliver).await);
+    processes.push(world.start(Binary::Deliver).await);
+    processes
+}
+
+async fn send_many(customer: &Customer, count: usize) -> Vec<String> {
+    join_all((0..count).map(|n| {
+        let phone = format!("+96650{n:03}0001");
+        async move { customer.accepted(&phone).await }
+    }))
+    .await
+}
+
+/// When the provider was called, in seconds, in order.
+async fn call_times(world: &World) -> Vec<f64> {
+    let calls = world.calls("").await;
+    let calls = calls["calls"].as_array().expect("a list").clone();
+    let mut times: Vec<f64> = calls
+        .iter()
+        .map(|call| {
+            let at: jiff::Timestamp = call["attempted_at"].as_str().expect("a time").parse().expect("a time");
+            at.as_microsecond() as f64 / 1e6
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+async fn wait_for_calls(world: &World, count: usize) -> Vec<f64> {
+    let what = format!("{count} calls");
+    eventually(&what, async || (world.calls("").await["total"] == count).then_some(())).await;
+    call_times(world).await
+}
+
+/// Most calls in any stretch of that many seconds.
+fn most_within(times: &[f64], seconds: f64) -> usize {
+    times
+        .iter()
+        .map(|from| times.iter().filter(|at| **at >= *from && **at < from + seconds).count())
+        .max()
+        .unwrap_or(0)
+}
+
+/// Forty messages at ten a second take four seconds, three workers or not.
+pub async fn three_workers_keep_one_rate(services: &Services) {
+    let world = World::new(services).await;
+    let _processes = three_workers(&world).await;
+    let customer = world.customer_with("10/s").await;
+    send_many(&customer, 40).await;
+    let times = wait_for_calls(&world, 40).await;
+    let took = times[39] - times[0];
+    // Exactly 3.9 s by the schedule; a loaded machine may call late, never early.
+    assert!((3.8..6.0).contains(&took), "{took} s");
+    assert!(most_within(&times, 1.0) <= 12, "{times:?}");
+}
+
+/// Below one a second the slots are further than a worker waits: the messages come back in time.
+pub async fn a_slow_rate_is_kept_too(services: &Services) {
+    let world = World::new(services).await;
+    let _processes = three_workers(&world).await;
+    let customer = world.customer_with("1/2s").await;
+    send_many(&customer, 5).await;
+    let times = wait_for_calls(&world, 5).await;
+    for pair in times.windows(2) {
+        assert!((1.8..3.0).contains(&(pair[1] - pair[0])), "{times:?}");
+    }
+}
+
+/// After a rest the burst leaves at once, and no more.
+pub async fn a_burst_leaves_at_once(services: &Services) {
+    let world = World::new(services).await;
+    let _processes = three_workers(&world).await;
+    let customer = world.customer_with("2/s,burst=4").await;
+    send_many(&customer, 6).await;
+    let times = wait_for_calls(&world, 6).await;
+    assert!(times[3] - times[0] < 0.5, "{times:?}");
+    assert!(times[4] - times[0] >= 0.4 && times[5] - times[0] >= 0.9, "{times:?}");
+}
+
+/// A one-time code passes a backlog of its own instance.
+pub async fn a_code_passes_a_backlog(services: &Services) {
+    let world = World::new(services).await;
+    let _processes = three_workers(&world).await;
+    let customer = world.customer_with("2/s").await;
+    send_many(&customer, 60).await;
+    let database = world.database().await;
+    eventually("the backlog is paced", async || {
+        let sql = "select count(*) from messages where not_before is not null";
+        (database.query_one(sql, &[]).await.expect("a row").get::<_, i64>(0) >= 50).then_some(())
+    })
+    .await;
+    let code = customer.send(&customer.code("+966500999001")).await;
+    assert_eq!(code.status, 202, "{}", code.text);
+    let sql = "select extract(epoch from a.started_at - m.created_at)::float8 from attempts a
+               join messages m using (account_id, message_id) where m.message_id = $1::text::uuid";
+    let waited = within(std::time::Duration::from_secs(10), "the code is sent", async || {
+        database.query_opt(sql, &[&code.message_id()]).await.expect("a row").map(|row| row.get::<_, f64>(0))
+    })
+    .await;
+    // At two a second, two slots within the horizon may be taken already.
+    assert!(waited < 2.5, "{waited} s");
+}
+
+/// Three messages reach one person at once, the fourth after six seconds.
+pub async fn one_person_is_not_flooded(services: &Services) {
+    let world = World::new(services).await;
+    let _processes = three_workers(&world).await;
+    let customer = world.customer().await;
+    join_all((0..4).map(|_| customer.accepted("+966500110001"))).await;
+    let times = wait_for_calls(&world, 4).await;
+    let interval = PAIR_INTERVAL_US as f64 / 1e6;
+    assert!(times[2] - times[0] < 2.0, "{times:?}");
+    assert!(times[3] - times[0] >= interval - 0.3, "{times:?}");
+}
+
+/// A backlog beyond the lane's limit is refused at the door, with the real time to wait.
+pub async fn a_long_backlog_is_refused_at_the_door(services: &Services) {
+    let world = World::new(services).await;
+    let _processes = three_workers(&world).await;
+    let customer = world.customer_with("1/20s").await;
+    send_many(&customer, 20).await;
+    let database = world.database().await;
+    eventually("the backlog is paced", async || {
+        let sql = "select extract(epoch from max(next_at) - now())::float8 from pacing";
+        (database.query_one(sql, &[]).await.expect("a row").get::<_, f64>(0) > 350.0).then_some(())
+    })
+    .await;
+    let refused = customer.send(&customer.message("+966500999001")).await;
+    assert_eq!((refused.status, refused.error()), (429, "sending_throttled"));
+    let wait: u64 = refused.header("retry-after").expect("a time is known").parse().expect("seconds");
+    // Twenty messages at one in 20 s are 400 s, 300 of which are allowed.
+    assert!((60..=100).contains(&wait), "{wait} s");
+    let code = customer.send(&customer.code("+966500999001")).await;
+    assert_eq!(code.status, 202, "codes have their own schedule: {}", code.text);
+}
