@@ -35,10 +35,10 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct SandboxArgs {
     /// Where it is reached.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090", env = "GATEPOST_SANDBOX_LISTEN")]
     pub listen: SocketAddr,
     /// Where callbacks go, for example http://127.0.0.1:8080/callbacks/meta; none where not given.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "GATEPOST_SANDBOX_CALLBACK_URL")]
     pub callback_url: Option<String>,
     /// The access token that every send must carry; any will do where not given.
     #[arg(long)]
