@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod broker;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod runtime;
 pub mod store;
