@@ -66,7 +66,9 @@ comment on column instances.interval_us is 'microseconds between two messages: t
 comment on column instances.burst is 'how many messages may leave at once after a rest';
 create unique index instances_by_phone_number on instances (phone_number_id) where phone_number_id is not null;
 
--- One schedule per instance and lane for the whole fleet: GCRA's theoretical arrival time.
+-- The schedule of each instance, one for the whole fleet: GCRA's theoretical arrival times. The row 'priority' is the
+-- real schedule every message takes its slot from. Standard messages take only slots close at hand, so that a one-time
+-- code finds the near future free; further ones are told when to come back, and 'standard' is how far that has got.
 create table pacing (
     account_id  bigint not null,
     instance_id text not null,
@@ -74,7 +76,7 @@ create table pacing (
     next_at     timestamptz not null,
     primary key (account_id, instance_id, lane)
 ) with (fillfactor = 50);
-comment on column pacing.next_at is 'GCRA''s theoretical arrival time: when the schedule is empty again';
+comment on column pacing.next_at is 'when the schedule is empty again';
 
 create table recipient_pacing (
     account_id  bigint not null,
@@ -144,6 +146,7 @@ create table messages (
     status              message_status not null default 'queued',
     sequence            smallint not null default 0,
     attempts            smallint not null default 0,
+    calls               smallint not null default 0,
     in_flight           boolean not null default false,
     lease               uuid,
     due_at              timestamptz,
@@ -165,16 +168,17 @@ comment on column messages.message_id is 'UUIDv7: ordered by time of acceptance'
 comment on column messages.recipient is 'E.164 digits without the plus';
 comment on column messages.sequence is 'number of rises of status so far';
 comment on column messages.attempts is 'attempts that count towards the retry budget (a throttle answer does not)';
+comment on column messages.calls is 'provider calls begun; the number of the last row in attempts';
 comment on column messages.in_flight is 'a provider call was begun and its outcome is not recorded yet: never call again without evidence';
 comment on column messages.lease is 'token of the worker that claimed the row; the lease ends at due_at';
 comment on column messages.due_at is 'when somebody must look at the row again; null: final';
 comment on column messages.not_before is 'not to be attempted earlier: a retry''s delay, a pacing slot, a throttle';
-comment on column messages.slot_at is 'the reserved pacing slot for the next attempt';
+comment on column messages.slot_at is 'the pacing slot already reserved for the next attempt';
 comment on column messages.pair_reserved is 'the per-recipient slot for the next attempt is already taken';
 comment on column messages.reached_provider is 'an attempt reached (or may have reached) the provider: the quota is used up';
 comment on column messages.quota_day is 'the day whose counter holds this message''s reservation';
 comment on column messages.quota_month is 'the month whose counter holds this message''s reservation';
-create index messages_due on messages (due_at) where due_at is not null;
+create index messages_due on messages (lane, due_at) where due_at is not null;
 
 create table attempts (
     account_id          bigint not null,
@@ -213,6 +217,8 @@ create table events (
     status          message_status,
     previous_status message_status,
     sequence        smallint,
+    state           text,
+    previous_state  text,
     error           text,
     reason          text,
     message_text    text,
@@ -222,6 +228,7 @@ create table events (
 );
 comment on table events is 'append-only: what happened, as customers are told; written in the commit of what it reports';
 comment on column events.recipient is 'E.164 digits: the person written to, or who wrote';
+comment on column events.state is 'instance.connection_updated only: the connection''s state';
 comment on column events.message_text is 'recipient.opted_out and opted_in only: the words the person sent';
 
 create table webhook_endpoints (
@@ -289,6 +296,7 @@ create table callbacks (
 comment on column callbacks.account_id is 'the account of the first number named in the body; 0: none of ours (one body may speak of several accounts)';
 comment on column callbacks.body_hash is 'SHA-256 of the body: a repeated callback is the same row';
 comment on column callbacks.due_at is 'when it must be applied (again); null: applied, or given up';
+comment on column callbacks.tries is 'how often it was taken up; more than a few times without an end, it is put off';
 create index callbacks_due on callbacks (due_at) where due_at is not null;
 create index callbacks_by_age on callbacks (received_at);
 

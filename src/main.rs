@@ -9,7 +9,7 @@ use gatepost::admin::{self, AdminError, health, migrate};
 use gatepost::config::{self, Environment, LogConfig, SandboxConfig};
 use gatepost::runtime::{logging, process};
 use gatepost::wiring::{self, StartError};
-use gatepost::{demo, intake, sandbox};
+use gatepost::{demo, gateway, sandbox};
 use tokio_util::sync::CancellationToken;
 
 use self::cli::{Command, SandboxArgs};
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     match command {
-        Command::Serve => wiring::main("gateway", intake::run),
+        Command::Serve => wiring::main("gateway", gateway::run),
         Command::Migrate => process::run("gateway migrate", run_migrate),
         Command::Admin(args) => admin::main(args),
         Command::Sandbox(args) => process::run("gateway sandbox", |stop| run_sandbox(args, stop)),

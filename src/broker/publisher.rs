@@ -1,9 +1,11 @@
 //! Publishing: persistent, mandatory, in confirm mode, and the confirm is looked at.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
@@ -14,6 +16,7 @@ use tracing::{info, warn};
 use super::connection::{ANSWER_TIMEOUT, BrokerError, open};
 use super::topology::{Queue, Topology};
 use crate::config::Hidden;
+use crate::domain::job::{self, Kind};
 use crate::runtime::retry::pauses;
 
 const PERSISTENT: u8 = 2;
@@ -90,6 +93,16 @@ impl Publisher {
                 self.broken.notify_one();
                 Err(PublishError::Timeout)
             }
+        }
+    }
+
+    /// Puts ids into a queue, in as few jobs as they fit. A failure is logged and counted: `due_at` brings the ids back.
+    pub async fn publish_all<Id: Display>(&self, queue: Queue, kind: Kind, ids: &[Id]) {
+        let jobs = job::encode(kind, ids);
+        let published = join_all(jobs.iter().map(|body| self.publish(queue, body))).await;
+        for error in published.into_iter().filter_map(Result::err) {
+            metrics::counter!("gatepost_publish_failures_total", "queue" => queue.key()).increment(1);
+            warn!(queue = queue.key(), %error, "not published; sweep will bring the ids back");
         }
     }
 

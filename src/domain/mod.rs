@@ -5,7 +5,9 @@ pub mod event;
 pub mod id;
 pub mod instance;
 pub mod job;
+pub mod meta_codes;
 pub mod opt_out;
+pub mod outcome;
 
 pub mod phone;
 pub mod purpose;

@@ -3,9 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The priority lane's own share of an instance's rate, as one part in this many.
-pub const PRIORITY_SHARE: i64 = 4;
-
 /// The provider's limit per pair of sender and recipient: one message in six seconds …
 pub const PAIR_INTERVAL_US: i64 = 6_000_000;
 /// … with this many at once after a rest.

@@ -3,11 +3,24 @@
 //! Functions here take a [`Db`] (a connection or a transaction) and never begin a transaction themselves: what is
 //! atomic is visible in the stage that asks for it. A call ends within [`QUERY_TIMEOUT`].
 
+pub mod acceptance;
 pub mod accounts;
+pub mod callbacks;
+pub mod delivery;
+pub mod directory;
+pub mod due;
 pub mod endpoints;
+pub mod idempotency;
 pub mod instances;
+pub mod messages;
 pub mod migrations;
+pub mod notices;
+pub mod outcomes;
+pub mod recipients;
+pub mod reports;
+pub mod senders;
 pub mod suppressions;
+pub mod webhooks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

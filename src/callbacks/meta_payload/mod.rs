@@ -1,0 +1,216 @@
+//! What a callback of Meta's says: the body of one POST, taken apart into updates.
+//!
+//! One POST may carry hundreds of updates of several senders. Each is read for itself, so that one that is broken, or
+//! of a kind we do not know, costs none of the others. Pure: the signature was checked before, and storing is
+//! somebody else's.
+
+mod items;
+
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use self::items::{Context, ItemReader};
+use crate::domain::outcome::Failure;
+
+/// One thing that Meta reports. It has no `Debug`, because it holds phone numbers and texts.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Update {
+    /// How a message that we sent fares.
+    Status {
+        /// The sender, by Meta's id.
+        phone_number_id: String,
+        /// The id that Meta gave the message when it was accepted.
+        provider_message_id: String,
+        /// What happened.
+        status: ReportedStatus,
+        /// When Meta reported it.
+        at: Timestamp,
+        /// Our own mark of the attempt; Meta may leave it out.
+        opaque: Option<String>,
+    },
+    /// A person wrote to the sender, tapped a button or sent something else.
+    Inbound {
+        /// The sender who was written to, by Meta's id.
+        phone_number_id: String,
+        /// The id of the inbound message, for deduplication.
+        provider_message_id: String,
+        /// The person's number, digits only. From 2026 on it may be missing.
+        from: Option<String>,
+        /// Meta's id of the person for this business, where it gives one.
+        user_id: Option<String>,
+        /// Everything that may be an opt-out word: the text, a tapped button's label and payload, a reply's id
+        /// and title. Empty for other kinds of message.
+        texts: Vec<String>,
+        /// Our message that this one answers.
+        replied_to: Option<String>,
+        /// When it was written.
+        at: Timestamp,
+    },
+    /// A person changed, in WhatsApp's own settings, whether marketing messages are welcome.
+    Preference {
+        /// The sender, by Meta's id.
+        phone_number_id: String,
+        /// The person's number, digits only.
+        wa_id: Option<String>,
+        /// Meta's id of the person for this business, where it gives one.
+        user_id: Option<String>,
+        /// Stop, or resume. A resume is no consent to anything but marketing.
+        stop: bool,
+        /// When it was changed.
+        at: Timestamp,
+    },
+    /// A person took a new number; what holds for the old one (an opt-out) holds for the new one too.
+    NumberChanged {
+        /// The sender, by Meta's id.
+        phone_number_id: String,
+        /// The id of the notice, for deduplication.
+        provider_message_id: String,
+        /// The number until now, digits only.
+        old: String,
+        /// The number from now on, digits only.
+        new: String,
+        /// When it was changed.
+        at: Timestamp,
+    },
+    /// An error that concerns the sender rather than one message.
+    SenderError {
+        /// The sender, by Meta's id.
+        phone_number_id: String,
+        /// What it means for the sender.
+        failure: Failure,
+    },
+}
+
+/// How a sent message fares, in Meta's order. Reports come late, twice and out of order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ReportedStatus {
+    /// It left Meta's servers.
+    Sent,
+    /// It is on a device of the recipient's.
+    Delivered,
+    /// It was shown (or, for a voice message, played). Meta does not always report a delivery before.
+    Read,
+    /// It was not sent, or not delivered.
+    Failed(Failure),
+}
+
+/// The updates of one POST.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Payload {
+    /// What it says, in its order.
+    pub updates: Vec<Update>,
+    /// Parts that were left out, because they are broken or of a kind we do not know.
+    pub ignored: usize,
+}
+
+/// The body of a callback is not a JSON object.
+#[derive(Debug, thiserror::Error)]
+#[error("the callback's body is not a JSON object (line {line}, column {column})")]
+pub struct NotAnObject {
+    line: usize,
+    column: usize,
+}
+
+/// Takes a callback's body apart. `received_at` stands in for a time that is missing or unreadable.
+///
+/// # Errors
+///
+/// [`NotAnObject`], when the body as a whole is not a JSON object. It never quotes the body.
+pub fn parse(body: &[u8], received_at: Timestamp) -> Result<Payload, NotAnObject> {
+    let envelope: Envelope<'_> = serde_json::from_slice(body)
+        .map_err(|error| NotAnObject { line: error.line(), column: error.column() })?;
+    let mut payload = Payload::default();
+    for entry in payload.list(envelope.entry) {
+        let changes = payload.read::<Entry<'_>>(entry).and_then(|entry| entry.changes);
+        for change in payload.list(changes) {
+            let Some(change) = payload.read::<Change<'_>>(change) else { continue };
+            // Other fields (account, template and quality news) are not about messages.
+            if let ("messages" | "user_preferences", Some(value)) = (change.field.as_str(), change.value)
+                && let Some(value) = payload.read(value)
+            {
+                payload.add(&value, received_at);
+            }
+        }
+    }
+    Ok(payload)
+}
+
+// Every level is cut out of the one above as raw text and read for itself, so that what is wrong inside one part
+// (even half an emoji, which no `String` can hold) stays in that part.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    entry: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow)]
+    changes: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Change<'a> {
+    field: String,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ChangeValue<'a> {
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    contacts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    statuses: Option<&'a RawValue>,
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_preferences: Option<&'a RawValue>,
+    #[serde(borrow)]
+    errors: Option<&'a RawValue>,
+}
+
+impl Payload {
+    /// The elements of a list; none when there is no list, or something else in its place.
+    fn list<'a>(&mut self, raw: Option<&'a RawValue>) -> Vec<&'a RawValue> {
+        raw.and_then(|raw| self.read(raw)).unwrap_or_default()
+    }
+
+    /// One part of the body; `None`, and counted, when it is not what it should be.
+    fn read<'a, T: Deserialize<'a>>(&mut self, raw: &'a RawValue) -> Option<T> {
+        let part = serde_json::from_str(raw.get()).ok();
+        self.ignored += usize::from(part.is_none());
+        part
+    }
+
+    /// Adds the updates of one change.
+    fn add(&mut self, value: &ChangeValue<'_>, received_at: Timestamp) {
+        let metadata: Value = value.metadata.and_then(|raw| self.read(raw)).unwrap_or_default();
+        let phone_number_id = metadata["phone_number_id"].as_str();
+        let contacts = self.list(value.contacts);
+        let contacts = contacts.into_iter().filter_map(|contact| self.read(contact)).collect();
+        let context = phone_number_id.map(|id| Context::new(id, contacts, received_at));
+        let kinds: [(_, ItemReader); 4] = [
+            (value.statuses, items::status),
+            (value.messages, items::message),
+            (value.user_preferences, items::preference),
+            (value.errors, items::sender_error),
+        ];
+        for (items, update) in kinds {
+            for item in self.list(items) {
+                let Some(item) = self.read(item) else { continue };
+                match context.as_ref().and_then(|context| update(context, &item)) {
+                    Some(update) => self.updates.push(update),
+                    None => self.ignored += 1,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Callbacks of providers: verified, stored raw, answered within milliseconds, and applied afterwards.
+//!
+//! A callback is a row before it is answered, so a crash between the answer and its effect loses nothing: whoever looks
+//! next applies it. Applying twice changes nothing, because statuses only rise and inbound messages are told apart by id.
+
+mod apply;
+pub mod meta_payload;
+mod receive;
+pub mod signature;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::Publisher;
+use crate::config::Hidden;
+use crate::store::Pool;
+
+/// What the receiving side shares.
+struct Receiver {
+    pool: Pool,
+    app_secret: Option<Hidden>,
+    verify_token: Option<Hidden>,
+    arrived: Arc<Notify>,
+}
+
+/// What the callbacks are built from.
+pub struct Parts {
+    /// The database.
+    pub pool: Pool,
+    /// Where owed webhooks are published.
+    pub publisher: Publisher,
+    /// Key of Meta's signatures.
+    pub app_secret: Option<Hidden>,
+    /// Expected in Meta's handshake.
+    pub verify_token: Option<Hidden>,
+}
+
+/// The providers' side of the gateway, and the task that applies what arrives, until `stop`.
+pub fn start(parts: Parts, stop: CancellationToken) -> (Router, JoinHandle<()>) {
+    let arrived = Arc::new(Notify::new());
+    let applier = apply::Applier::new(parts.pool.clone(), parts.publisher, Arc::clone(&arrived));
+    let receiver = Receiver {
+        pool: parts.pool,
+        app_secret: parts.app_secret,
+        verify_token: parts.verify_token,
+        arrived,
+    };
+    let router = Router::new()
+        .route("/callbacks/meta", get(receive::handshake).post(receive::receive))
+        .with_state(Arc::new(receiver));
+    (router, tokio::spawn(applier.run(stop)))
+}
+
+/// The first number a callback speaks of, to keep its row with its account.
+fn first_phone_number(body: &[u8], received_at: Timestamp) -> Option<String> {
+    use meta_payload::Update;
+    let first = meta_payload::parse(body, received_at).ok()?.updates.into_iter().next()?;
+    Some(match first {
+        Update::Status { phone_number_id, .. }
+        | Update::Inbound { phone_number_id, .. }
+        | Update::Preference { phone_number_id, .. }
+        | Update::NumberChanged { phone_number_id, .. }
+        | Update::SenderError { phone_number_id, .. } => phone_number_id,
+    })
+}

@@ -1,0 +1,215 @@
+//! One provider call: its message, its outcome, and what follows.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+use uuid::Uuid;
+
+use super::recorder::{Effect, Finished};
+use super::ticket::Ticket;
+use crate::broker::{Publisher, Queue};
+use crate::domain::id::DeliveryKey;
+use crate::domain::job::Kind;
+use crate::domain::outcome::{Class, Failure, Outcome, Scope};
+use crate::domain::retry::{self, Attempt, Next};
+use crate::providers::Outgoing;
+use crate::providers::meta::{MetaClient, Sender};
+use crate::runtime::secrets::SecretKey;
+use crate::store::delivery::Begun;
+use crate::store::outcomes::{Call, Record};
+use crate::wiring::Parts;
+
+/// Beyond the call's own time limit: what recording may take before the outcome counts as lost.
+const RECORDING_TIME: Duration = Duration::from_secs(15);
+
+/// Calls providers.
+pub(super) struct Caller {
+    client: MetaClient,
+    secret_key: SecretKey,
+    call_timeout: Duration,
+    unknown_deadline: Duration,
+    outcomes: Mutex<Option<mpsc::Sender<Finished>>>,
+    calls: TaskTracker,
+}
+
+impl Caller {
+    pub(super) fn new(
+        parts: &Parts,
+        client: MetaClient,
+        outcomes: mpsc::Sender<Finished>,
+        calls: TaskTracker,
+    ) -> Self {
+        Self {
+            client,
+            secret_key: parts.config.secret_key.clone(),
+            call_timeout: parts.config.provider_timeout,
+            unknown_deadline: parts.config.unknown_deadline,
+            outcomes: Mutex::new(Some(outcomes)),
+            calls,
+        }
+    }
+
+    /// How long a begun call may take until its outcome counts as lost.
+    pub(super) fn lease(&self) -> Duration {
+        self.call_timeout + RECORDING_TIME
+    }
+
+    /// Takes no more outcomes: the recorder ends when it has recorded those it has.
+    pub(super) fn give_up(&self) {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn sender(&self) -> Option<mpsc::Sender<Finished>> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Calls the provider for a begun message, in the background.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        message: Begun,
+        token: Uuid,
+        ticket: Ticket,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let caller = Arc::clone(self);
+        self.calls.spawn(async move {
+            let outcome = caller.call(&message).await;
+            drop(permit);
+            let finished = caller.conclude(&message, token, &outcome, ticket);
+            caller.hand_over(finished).await;
+        });
+    }
+
+    /// Records messages that ended without a call.
+    pub(super) async fn record(&self, ended: Vec<(Record, Ticket)>) {
+        for (record, ticket) in ended {
+            self.hand_over(Finished { record, effects: Vec::new(), ticket }).await;
+        }
+    }
+
+    /// Publishes owed webhooks in the background; the process does not end before.
+    pub(super) fn tell(&self, publisher: Publisher, owed: Vec<DeliveryKey>) {
+        if !owed.is_empty() {
+            self.calls.spawn(async move { publisher.publish_all(Queue::Notify, Kind::Notify, &owed).await });
+        }
+    }
+
+    async fn hand_over(&self, finished: Finished) {
+        // Nobody records any more: the process ends, and the lease tells the rest.
+        if let Some(outcomes) = self.sender() {
+            let _ = outcomes.send(finished).await;
+        }
+    }
+
+    async fn call(&self, message: &Begun) -> Outcome {
+        let context = format!("instance:{}:{}", message.key.account_id, message.instance_id);
+        let token = match self.secret_key.open(&context, &message.token_sealed) {
+            Ok(token) => token,
+            Err(error) => {
+                error!(account_id = message.key.account_id, instance_id = message.instance_id, %error, "cannot send");
+                return Outcome::Failed(Failure::new(Class::Instance, "the token cannot be decrypted"));
+            }
+        };
+        let sender = Sender {
+            base_url: &message.base_url,
+            phone_number_id: &message.phone_number_id,
+            token: &String::from_utf8_lossy(&token),
+        };
+        let opaque = format!("{}:{}", message.key, message.call);
+        let outgoing = Outgoing { to: &message.recipient, text: &message.body, opaque: &opaque };
+        self.client.send(&sender, &outgoing).await
+    }
+
+    fn conclude(&self, message: &Begun, token: Uuid, outcome: &Outcome, ticket: Ticket) -> Finished {
+        let attempt = Attempt {
+            counted: message.attempts,
+            call: u8::try_from(message.call).unwrap_or(u8::MAX),
+            expires_in: message.expires_in.saturating_sub(self.call_timeout),
+            chance: rand::random(),
+            unknown_deadline: self.unknown_deadline,
+        };
+        let next = retry::next(outcome, &attempt);
+        info!(
+            account_id = message.key.account_id,
+            message_id = %message.key.message_id,
+            call = message.call,
+            outcome = name(outcome),
+            next = ?next,
+            "attempted"
+        );
+        metrics::counter!("gatepost_attempts_total", "outcome" => name(outcome)).increment(1);
+        let record = Record {
+            key: message.key,
+            token,
+            next,
+            reached_provider: retry::reached_provider(outcome),
+            error: (next == Next::Failed).then_some("gateway_send_failed"),
+            call: Some(attempt_row(message.call, outcome)),
+        };
+        Finished { record, effects: effects(message, outcome, &attempt), ticket }
+    }
+}
+
+fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted { .. } => "accepted",
+        Outcome::Unknown { .. } => Class::Unknown.as_str(),
+        Outcome::Failed(failure) => failure.class.as_str(),
+    }
+}
+
+fn attempt_row(number: i16, outcome: &Outcome) -> Call {
+    let mut call =
+        Call { number, outcome: name(outcome), code: None, reason: None, provider_message_id: None };
+    match outcome {
+        Outcome::Accepted { provider_message_id } => {
+            call.provider_message_id = Some(provider_message_id.clone());
+        }
+        Outcome::Unknown { reason } => call.reason = Some(reason.clone()),
+        Outcome::Failed(failure) => {
+            call.code = failure.code;
+            call.reason = Some(match &failure.detail {
+                Some(detail) => format!("{}: {}", failure.reason, detail.as_str()),
+                None => failure.reason.clone(),
+            });
+        }
+    }
+    call
+}
+
+/// What the outcome means for others than this message.
+fn effects(message: &Begun, outcome: &Outcome, attempt: &Attempt) -> Vec<Effect> {
+    let Outcome::Failed(failure) = outcome else { return Vec::new() };
+    let sender = (message.key.account_id, message.instance_id.clone());
+    let mut effects = Vec::new();
+    match failure.class {
+        Class::ThrottleSender => effects.push(Effect::Hold {
+            sender: sender.clone(),
+            pause: failure.retry_after.unwrap_or(retry::THROTTLE_PAUSE),
+            reason: failure.reason.clone(),
+            account_wide: matches!(failure.scope, Scope::Account | Scope::App),
+        }),
+        Class::ThrottlePair => effects.push(Effect::DelayPair {
+            sender: sender.clone(),
+            recipient: message.recipient.clone(),
+            pause: failure.retry_after.unwrap_or(retry::pair_pause(attempt.call)),
+        }),
+        Class::Instance => {
+            effects.push(Effect::Suspect { sender: sender.clone(), reason: failure.reason.clone() });
+        }
+        Class::Retry if failure.scope == Scope::Sender => effects.push(Effect::Hold {
+            sender: sender.clone(),
+            pause: failure.retry_after.unwrap_or(retry::THROTTLE_PAUSE),
+            reason: failure.reason.clone(),
+            account_wide: false,
+        }),
+        Class::Retry | Class::Permanent | Class::Recipient | Class::Window | Class::Unknown => {}
+    }
+    if failure.opt_out {
+        effects.push(Effect::OptOut { sender, recipient: message.recipient.clone() });
+    }
+    effects
+}

@@ -1,0 +1,78 @@
+//! Delivery: claim, pace, attempt, record, and only then acknowledge.
+//!
+//! ```text
+//! queue ─▶ claim (one statement for many ids; reserves pacing slots)
+//!            └▶ wait for the slot (at most a second; what waits longer went back with due_at)
+//!                 └▶ begin (attempt rows and `sending`, one statement) ─▶ call the provider ─▶ record ─▶ ack
+//! ```
+//!
+//! No connection to the database is held while the provider is called. A worker that dies leaves leases that end: what
+//! was merely claimed is claimed again, what was being called becomes unknown.
+
+mod call;
+mod lane;
+mod recorder;
+mod ticket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::broker::Publisher;
+use crate::domain::purpose::Lane;
+use crate::providers::ClientSettings;
+use crate::providers::meta::MetaClient;
+use crate::runtime::ops;
+use crate::wiring::{self, Parts, StartError};
+use call::Caller;
+use lane::LaneWorker;
+use recorder::Recorder;
+
+/// How long calls in flight may still take after a stop; what has no answer by then becomes unknown.
+const DRAIN: Duration = Duration::from_secs(8);
+/// Outcomes that may wait to be recorded.
+const UNRECORDED: usize = 1_024;
+
+/// Delivers until told to stop.
+///
+/// # Errors
+/// [`StartError`] where it cannot start.
+pub async fn run(parts: Parts) -> Result<(), StartError> {
+    let closing = CancellationToken::new();
+    let publisher = Publisher::start(&parts.config.amqp_url, &parts.topology, closing.clone()).await?;
+    let checked = publisher.clone();
+    let broker = ops::check("broker", move || std::future::ready(checked.problem()));
+    wiring::serve_ops(&parts, vec![broker]).await?;
+
+    let (outcomes, recorded) = mpsc::channel(UNRECORDED);
+    let recorder = Recorder::new(parts.pool.clone(), publisher.clone());
+    let recording = tokio::spawn(recorder.run(recorded));
+    let settings =
+        ClientSettings { call_timeout: parts.config.provider_timeout, ..ClientSettings::default() };
+    let client = MetaClient::new(&settings).map_err(|error| StartError::Refused(error.to_string()))?;
+    let calls = TaskTracker::new();
+    let caller = Arc::new(Caller::new(&parts, client, outcomes, calls.clone()));
+
+    // One-time codes have their own places: a full standard lane cannot take them.
+    let places = parts.config.deliver_concurrency;
+    let priority = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places.div_ceil(4));
+    let standard = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places);
+    let (priority, standard) = tokio::join!(priority.run(Lane::Priority), standard.run(Lane::Standard));
+
+    calls.close();
+    if tokio::time::timeout(DRAIN, calls.wait()).await.is_err() {
+        warn!(calls = calls.len(), "calls still had no answer; their outcome is unknown");
+    }
+    caller.give_up();
+    drop(caller);
+    if tokio::time::timeout(Duration::from_secs(2), recording).await.is_err() {
+        warn!("outcomes could not be recorded; the messages end as unknown");
+    }
+    tokio::join!(priority.close(), standard.close());
+    closing.cancel();
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! What `gateway serve` is made of: the customers' API and the providers' callbacks on one listener.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::broker::Publisher;
+use crate::domain::refusal::Refusal;
+use crate::guard::directory::Directory;
+use crate::runtime::{http, ops};
+use crate::wiring::{self, Parts, StartError};
+use crate::{callbacks, intake};
+
+/// Serves until told to stop, then finishes what was begun.
+///
+/// # Errors
+/// [`StartError`] where it cannot start.
+pub async fn run(parts: Parts) -> Result<(), StartError> {
+    let closing = CancellationToken::new();
+    let publisher = Publisher::start(&parts.config.amqp_url, &parts.topology, closing.clone()).await?;
+    let listener = wiring::listen(parts.config.listen).await?;
+    // The broker is not among the checks: without it sends are still accepted.
+    wiring::serve_ops(&parts, Vec::<(&'static str, ops::Check)>::new()).await?;
+
+    let directory = Directory::new(parts.pool.clone(), parts.config.cache_ttl);
+    let following = directory.clone().follow(parts.config.database_url.clone(), parts.stop.clone());
+    tokio::spawn(following);
+    let customers = intake::Parts {
+        pool: parts.pool.clone(),
+        publisher: publisher.clone(),
+        directory,
+        secret_key: parts.config.secret_key.clone(),
+        clock: parts.clock.clone(),
+        due_ms: i32::try_from(parts.config.accept_due.as_millis()).unwrap_or(i32::MAX),
+    };
+    let (api, committing) = intake::start(customers, &parts.stop);
+    let providers = callbacks::Parts {
+        pool: parts.pool.clone(),
+        publisher,
+        app_secret: parts.config.meta_app_secret.clone(),
+        verify_token: parts.config.meta_verify_token.clone(),
+    };
+    let (received, applying) = callbacks::start(providers, parts.stop.clone());
+
+    let too_large = intake::refused_body(&Refusal::HeadersTooLarge);
+    http::serve(listener, api.merge(received), too_large, parts.stop.clone()).await;
+    let finish = async { tokio::join!(committing, applying) };
+    if tokio::time::timeout(Duration::from_secs(3), finish).await.is_err() {
+        warn!("stopped before everything was finished; the database holds the rest");
+    }
+    closing.cancel();
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Keys and instances, remembered for a short while.
+//!
+//! The database announces every change, so a revoked key or a paused instance takes effect within a second; where the
+//! announcement is lost, within the entries' short life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Hidden;
+use crate::domain::instance::Instance;
+use crate::store::directory::{self as rows, Key};
+use crate::store::notices::{self, Notice};
+use crate::store::{Pool, StoreError};
+
+/// Most keys and most instances remembered at once.
+const CAPACITY: u64 = 100_000;
+
+/// The cache; cloning shares it.
+#[derive(Clone)]
+pub struct Directory {
+    pool: Pool,
+    keys: Cache<Vec<u8>, Option<Arc<Key>>>,
+    instances: Cache<(i64, String), Option<Instance>>,
+}
+
+impl Directory {
+    /// An empty cache whose entries live for `life`.
+    #[must_use]
+    pub fn new(pool: Pool, life: Duration) -> Self {
+        let keys = Cache::builder()
+            .max_capacity(CAPACITY)
+            .time_to_live(life)
+            .support_invalidation_closures()
+            .build();
+        let instances = Cache::builder()
+            .max_capacity(CAPACITY)
+            .time_to_live(life)
+            .support_invalidation_closures()
+            .build();
+        Self { pool, keys, instances }
+    }
+
+    /// Forgets what the database says has changed, until `stop`.
+    pub async fn follow(self, url: Hidden, stop: CancellationToken) {
+        notices::listen(&url, stop, |notice| self.forget(notice)).await;
+    }
+
+    fn forget(&self, notice: Notice) {
+        let changed = match notice {
+            Notice::Everything => None,
+            Notice::Changed(account_id) => Some(account_id),
+        };
+        let forgotten = changed.and_then(|account_id| {
+            let of_account = move |_: &Vec<u8>, key: &Option<Arc<Key>>| {
+                // An unknown key may be the one that was just made.
+                key.as_ref().is_none_or(|key| key.account.account_id == account_id)
+            };
+            self.keys.invalidate_entries_if(of_account).ok()?;
+            self.instances.invalidate_entries_if(move |(of, _), _| *of == account_id).ok()
+        });
+        if forgotten.is_none() {
+            self.keys.invalidate_all();
+            self.instances.invalidate_all();
+        }
+    }
+
+    /// The key with that hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not remembered and cannot be looked up.
+    pub async fn key(&self, hash: Vec<u8>) -> Result<Option<Arc<Key>>, StoreError> {
+        if let Some(known) = self.keys.get(&hash).await {
+            return Ok(known);
+        }
+        let found = rows::key(&self.pool.get().await?, &hash).await?.map(Arc::new);
+        self.keys.insert(hash, found.clone()).await;
+        Ok(found)
+    }
+
+    /// The account's instance of that name.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not remembered and cannot be looked up.
+    pub async fn instance(&self, account_id: i64, instance_id: &str) -> Result<Option<Instance>, StoreError> {
+        let name = (account_id, instance_id.to_owned());
+        if let Some(known) = self.instances.get(&name).await {
+            return Ok(known);
+        }
+        let found = rows::instance(&self.pool.get().await?, account_id, instance_id).await?;
+        self.instances.insert(name, found).await;
+        Ok(found)
+    }
+}

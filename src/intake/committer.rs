@@ -1,0 +1,190 @@
+//! The group commit: whatever queued up during the last round trip is made durable in the next one.
+//!
+//! Alone, a request waits for nobody. What the commit accepted is published by id afterwards; a publish that fails is
+//! only logged and counted, because every row already says when it will be looked at.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::broker::{Publisher, Queue};
+use crate::domain::id::MessageKey;
+use crate::domain::job::Kind;
+use crate::domain::purpose::Lane;
+use crate::store::acceptance::{self, Draft, Verdict};
+use crate::store::{Pool, StoreError};
+
+/// Most drafts in one commit.
+const BATCH: usize = 256;
+/// Most drafts that may wait; beyond it requests are refused at once.
+const WAITING: usize = 4_096;
+/// Most publishes that wait for their confirm; beyond it the ids are left to `sweep`.
+const PUBLISHING: usize = 256;
+/// A caller is told within this time; the database's own limits are shorter.
+const LONGEST_WAIT: Duration = Duration::from_millis(4_700);
+
+/// Hands drafts to the committing task; cloning shares it.
+#[derive(Clone)]
+pub struct Committer(mpsc::Sender<Waiting>);
+
+struct Waiting {
+    draft: Draft,
+    caller: oneshot::Sender<Verdict>,
+}
+
+/// The draft was not committed, or nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotCommitted;
+
+impl Committer {
+    /// The draft's verdict, once it is durable.
+    ///
+    /// # Errors
+    /// [`NotCommitted`] when the database does not take it in time.
+    pub async fn commit(&self, draft: Draft) -> Result<Verdict, NotCommitted> {
+        let (caller, verdict) = oneshot::channel();
+        self.0.try_send(Waiting { draft, caller }).map_err(|_| NotCommitted)?;
+        match tokio::time::timeout(LONGEST_WAIT, verdict).await {
+            Ok(Ok(verdict)) => Ok(verdict),
+            Ok(Err(_)) | Err(_) => Err(NotCommitted),
+        }
+    }
+}
+
+struct Task {
+    pool: Pool,
+    publisher: Publisher,
+    publishing: Arc<Semaphore>,
+    due_ms: i32,
+    held: Vec<Waiting>,
+}
+
+/// Starts the committing task. After `stop` it commits what its callers still hand in, until the last of them is gone.
+pub(super) fn start(
+    pool: Pool,
+    publisher: Publisher,
+    due_ms: i32,
+    stop: CancellationToken,
+) -> (Committer, JoinHandle<()>) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let publishing = Arc::new(Semaphore::new(PUBLISHING));
+    let task = Task { pool, publisher, publishing, due_ms, held: Vec::new() };
+    (Committer(sender), tokio::spawn(task.run(receiver, stop)))
+}
+
+impl Task {
+    async fn run(mut self, mut drafts: mpsc::Receiver<Waiting>, stop: CancellationToken) {
+        let mut arrived = Vec::with_capacity(BATCH);
+        loop {
+            if self.held.is_empty() && drafts.recv_many(&mut arrived, BATCH).await == 0 {
+                break;
+            }
+            while arrived.len() < BATCH
+                && let Ok(more) = drafts.try_recv()
+            {
+                arrived.push(more);
+            }
+            let batch = self.next_batch(&mut arrived);
+            self.commit(batch).await;
+        }
+        // What was published last is confirmed, or left to sweep, before the connection goes.
+        if stop.is_cancelled() {
+            let all = u32::try_from(PUBLISHING).unwrap_or(u32::MAX);
+            let _ = tokio::time::timeout(Duration::from_secs(2), self.publishing.acquire_many(all)).await;
+        }
+    }
+
+    /// What can be committed together: callers who are gone are left out, and a second draft with the same idempotency
+    /// key waits for the next round, where it finds the first one's record.
+    fn next_batch(&mut self, arrived: &mut Vec<Waiting>) -> Vec<Waiting> {
+        let mut keys = HashSet::new();
+        let mut batch = Vec::with_capacity(arrived.len() + self.held.len());
+        for waiting in std::mem::take(&mut self.held).into_iter().chain(arrived.drain(..)) {
+            if waiting.caller.is_closed() {
+                continue;
+            }
+            let key = waiting.draft.idempotency_key().map(|(account, key)| (account, key.to_owned()));
+            if key.is_none_or(|key| keys.insert(key)) {
+                batch.push(waiting);
+            } else {
+                self.held.push(waiting);
+            }
+        }
+        batch
+    }
+
+    /// Commits a batch. One that the database refuses as it is is halved until the draft at fault stands alone, so that
+    /// it cannot fail its neighbours.
+    async fn commit(&mut self, batch: Vec<Waiting>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let drafts: Vec<Draft> = part.iter().map(|waiting| waiting.draft.clone()).collect();
+            match self.write(&drafts).await {
+                Ok(verdicts) => self.conclude(part, verdicts),
+                Err(error) if error.is_refusal() && part.len() > 1 => {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.push(rest);
+                    parts.push(part);
+                }
+                // The callers learn it when their channel closes.
+                Err(error) => error!(%error, drafts = part.len(), "commit failed"),
+            }
+        }
+    }
+
+    async fn write(&self, drafts: &[Draft]) -> Result<Vec<Verdict>, StoreError> {
+        let session = self.pool.get().await?;
+        let verdicts = acceptance::commit(&session, drafts, self.due_ms).await?;
+        let without: Vec<usize> = (0..drafts.len()).filter(|n| verdicts[*n] == Verdict::NoCounters).collect();
+        if without.is_empty() {
+            return Ok(verdicts);
+        }
+        // The first messages of an account's day; the others of this commit stand already.
+        let again: Vec<Draft> = without.iter().map(|n| drafts[*n].clone()).collect();
+        acceptance::open_periods(&session, &again).await?;
+        let mut verdicts = verdicts;
+        for (n, verdict) in without.into_iter().zip(acceptance::commit(&session, &again, self.due_ms).await?)
+        {
+            verdicts[n] = verdict;
+        }
+        Ok(verdicts)
+    }
+
+    fn conclude(&self, batch: Vec<Waiting>, verdicts: Vec<Verdict>) {
+        let mut accepted: [(Lane, Vec<MessageKey>); 2] = Lane::ALL.map(|lane| (lane, Vec::new()));
+        for (waiting, verdict) in batch.into_iter().zip(verdicts) {
+            if let (Verdict::Accepted { .. }, Some(message)) = (&verdict, &waiting.draft.message) {
+                let key = MessageKey { account_id: waiting.draft.account_id, message_id: message.message_id };
+                let lane = usize::from(message.lane == Lane::Standard);
+                accepted[lane].1.push(key);
+            }
+            // A caller who gave up has an accepted message nevertheless: it is durable, and delivered.
+            let _ = waiting.caller.send(verdict);
+        }
+        for (lane, keys) in accepted {
+            if !keys.is_empty() {
+                self.publish(Queue::of(lane), keys);
+            }
+        }
+    }
+
+    fn publish(&self, queue: Queue, keys: Vec<MessageKey>) {
+        let Ok(place) = Arc::clone(&self.publishing).try_acquire_owned() else {
+            metrics::counter!("gatepost_publish_failures_total", "queue" => queue.key()).increment(1);
+            return;
+        };
+        let publisher = self.publisher.clone();
+        tokio::spawn(async move {
+            publisher.publish_all(queue, Kind::Deliver, &keys).await;
+            drop(place);
+        });
+    }
+}

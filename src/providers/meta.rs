@@ -1,0 +1,139 @@
+//! The adapter to Meta's WhatsApp Cloud API.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+
+use super::http::{self, Body};
+use super::{ClientError, ClientSettings, Outgoing, meta_wire};
+use crate::domain::meta_codes::{FEW_ATTEMPTS, RATE_LIMIT_PAUSE, classify};
+use crate::domain::outcome::{Class, Failure, Outcome};
+
+/// Sends messages through the Cloud API. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct MetaClient {
+    http: reqwest::Client,
+}
+
+/// Who sends: one business phone number. It has no `Debug`, because it holds a token.
+pub struct Sender<'a> {
+    /// The API's address with its version, for example `https://graph.facebook.com/v23.0`.
+    pub base_url: &'a str,
+    /// Meta's id of the business phone number; neither the number itself nor the account's id.
+    pub phone_number_id: &'a str,
+    /// The access token.
+    pub token: &'a str,
+}
+
+impl MetaClient {
+    /// A client with its own connections.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], when TLS is not set up for this process.
+    pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
+        Ok(Self { http: http::client(settings)? })
+    }
+
+    /// Makes one call that asks Meta to send `message`, and says what became of it. Never tries twice.
+    ///
+    /// [`Outcome::Failed`] means that Meta certainly did not take the message. A call that breaks, runs out of time
+    /// or is answered unintelligibly after the request could have been written is [`Outcome::Unknown`].
+    pub async fn send(&self, sender: &Sender<'_>, message: &Outgoing<'_>) -> Outcome {
+        let Some(url) = meta_wire::messages_url(sender) else {
+            return Outcome::Failed(Failure::new(Class::Instance, "the provider's address is not a URL"));
+        };
+        let call = self
+            .http
+            .post(url)
+            .bearer_auth(sender.token)
+            .header(CONTENT_TYPE, "application/json")
+            .body(meta_wire::text_message(message))
+            .send();
+        match call.await {
+            Ok(response) => {
+                let status = response.status();
+                let hint = wait_hint(response.headers());
+                judge(status, hint, &http::read_body(response).await)
+            }
+            Err(error) => http::broken_call(&error),
+        }
+    }
+}
+
+/// How long Meta asks to wait, by whichever of its headers.
+fn wait_hint(headers: &HeaderMap) -> WaitHint {
+    let usage = headers.get("x-business-use-case-usage").and_then(|value| value.to_str().ok());
+    WaitHint {
+        retry_after: http::retry_after(headers),
+        account_blocked: usage.and_then(meta_wire::regain_access).and_then(http::plausible),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct WaitHint {
+    /// `Retry-After`, which holds for whatever the answer is about.
+    retry_after: Option<Duration>,
+    /// `x-business-use-case-usage`, which speaks of the account and its senders only.
+    account_blocked: Option<Duration>,
+}
+
+impl WaitHint {
+    /// Lets what Meta says about the time outrank our own guess.
+    fn apply(self, failure: &mut Failure) {
+        let hint = match failure.class {
+            Class::ThrottleSender => self.retry_after.max(self.account_blocked),
+            Class::ThrottlePair | Class::Retry => self.retry_after,
+            Class::Instance | Class::Permanent | Class::Recipient | Class::Window | Class::Unknown => None,
+        };
+        failure.retry_after = hint.or(failure.retry_after);
+    }
+}
+
+/// What an answer says.
+fn judge(status: StatusCode, hint: WaitHint, body: &Body) -> Outcome {
+    if status.is_success() {
+        return match body.whole().and_then(meta_wire::accepted_id) {
+            Some(provider_message_id) => Outcome::Accepted { provider_message_id },
+            None => Outcome::Unknown { reason: format!("HTTP {} without a message id", status.as_u16()) },
+        };
+    }
+    let outcome = match body.whole().and_then(meta_wire::error) {
+        Some(error) => Outcome::Failed(classify(&error, Some(status.as_u16()))),
+        None => unexplained(status, body),
+    };
+    match outcome {
+        Outcome::Failed(mut failure) => {
+            hint.apply(&mut failure);
+            Outcome::Failed(failure)
+        }
+        other => other,
+    }
+}
+
+/// What an HTTP status alone says, when no error object of Meta's came with it. Then it may stem from something in
+/// between, and a 5xx proves nothing about what happened behind it.
+fn unexplained(status: StatusCode, body: &Body) -> Outcome {
+    let code = status.as_u16();
+    let failed = |class, why| Failure::new(class, format!("HTTP {code} {why}"));
+    let failure = match code {
+        429 => Failure {
+            retry_after: Some(RATE_LIMIT_PAUSE),
+            ..failed(Class::ThrottleSender, "without an error object")
+        },
+        401 | 403 => failed(Class::Instance, "without an error object"),
+        // Whatever redirects is not the API: the address is wrong for every message of this sender.
+        300..=399 => failed(Class::Instance, "redirects; the API's address is wrong"),
+        // By its definition (RFC 9110, 15.5.9) the request did not arrive whole.
+        408 => failed(Class::Retry, "before the request was read"),
+        // A refusal, so nothing was sent; but its reason, which could be a limit, got lost on the way.
+        400..=499 if matches!(body, Body::Lost) => Failure {
+            retry_limit: Some(FEW_ATTEMPTS),
+            ..failed(Class::Retry, "with its body lost on the way")
+        },
+        400..=499 => failed(Class::Permanent, "without an error object"),
+        _ => return Outcome::Unknown { reason: format!("HTTP {code} without an error object") },
+    };
+    Outcome::Failed(failure)
+}

@@ -1,0 +1,150 @@
+//! The Cloud API's wire: the request's JSON, and what is read of its answers.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Outgoing;
+use super::meta::Sender;
+use crate::domain::meta_codes::MetaError;
+
+/// The address that takes messages for this sender; `None` when its base address is not a URL.
+pub(super) fn messages_url(sender: &Sender<'_>) -> Option<Url> {
+    let mut url = Url::parse(sender.base_url).ok()?;
+    url.path_segments_mut().ok()?.pop_if_empty().extend([sender.phone_number_id, "messages"]);
+    Some(url)
+}
+
+/// A text message, its fields in the order of Meta's own examples.
+#[derive(Serialize)]
+struct TextMessage<'a> {
+    messaging_product: &'static str,
+    recipient_type: &'static str,
+    to: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: Text<'a>,
+    biz_opaque_callback_data: &'a str,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    preview_url: bool,
+    body: &'a str,
+}
+
+/// The request's body.
+pub(super) fn text_message(message: &Outgoing<'_>) -> Vec<u8> {
+    let wire = TextMessage {
+        messaging_product: "whatsapp",
+        recipient_type: "individual",
+        // Without the plus, Meta may take the number for a local one of the sender's country.
+        to: format!("+{}", message.to),
+        kind: "text",
+        text: Text { preview_url: false, body: message.text },
+        biz_opaque_callback_data: message.opaque,
+    };
+    serde_json::to_vec(&wire).expect("strings and booleans always have a JSON form")
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    messages: Vec<AnswerMessage>,
+}
+
+#[derive(Deserialize)]
+struct AnswerMessage {
+    id: String,
+}
+
+/// The message id in the answer to an accepted send; it must be one that Postgres can store.
+pub(super) fn accepted_id(body: &[u8]) -> Option<String> {
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    answer
+        .messages
+        .into_iter()
+        .next()
+        .map(|message| message.id)
+        .filter(|id| !id.is_empty() && !id.contains('\0'))
+}
+
+/// The error object of a refusal.
+pub(super) fn error(body: &[u8]) -> Option<MetaError> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    MetaError::from_json(&answer["error"])
+}
+
+/// Reads `x-business-use-case-usage`: the longest time, over all accounts and uses in it, until calls are accepted
+/// again. Meta counts it in minutes; zero while nothing is blocked.
+pub(super) fn regain_access(header: &str) -> Option<Duration> {
+    let usage: Value = serde_json::from_str(header).ok()?;
+    let minutes = usage
+        .as_object()?
+        .values()
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter_map(|entry| entry["estimated_time_to_regain_access"].as_u64())
+        .max()?;
+    Some(Duration::from_secs(minutes.saturating_mul(60)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Outgoing, Sender, accepted_id, messages_url, regain_access, text_message};
+
+    #[test]
+    fn a_text_message_is_written_exactly_like_this() {
+        let text = "شكرا لكم، الطلب \"88\"\nجاهز";
+        let bytes = text_message(&Outgoing { to: "966500000007", text, opaque: "m_88:a_2" });
+        let expected = include_str!("../../tests/fixtures/meta/send_text_request.json");
+        assert_eq!(String::from_utf8(bytes).expect("JSON is UTF-8"), expected.trim_end());
+    }
+
+    #[test]
+    fn the_address_is_the_base_with_the_senders_id() {
+        let url = |base_url, phone_number_id| {
+            messages_url(&Sender { base_url, phone_number_id, token: "t" }).map(String::from)
+        };
+        let expected = Some("https://graph.example/v23.0/10955/messages".to_owned());
+        assert_eq!(url("https://graph.example/v23.0", "10955"), expected);
+        assert_eq!(url("https://graph.example/v23.0/", "10955"), expected);
+        assert_eq!(url("http://127.0.0.1:9", "1").as_deref(), Some("http://127.0.0.1:9/1/messages"));
+        assert_eq!(url("http://h/v1", "a/b?c").as_deref(), Some("http://h/v1/a%2Fb%3Fc/messages"));
+        for wrong in ["", "graph.example/v23.0", "mailto:x@example.com"] {
+            assert_eq!(url(wrong, "1"), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_usable_id_has_none() {
+        let good = include_bytes!("../../tests/fixtures/meta/send_text_response.json");
+        assert_eq!(accepted_id(good).as_deref(), Some("wamid.SAMPLE0001=="));
+        for body in ["", "<html>", "[]", "{}", r#"{"messages":[]}"#, r#"{"messages":[{}]}"#] {
+            assert_eq!(accepted_id(body.as_bytes()), None, "{body}");
+        }
+        assert_eq!(accepted_id(br#"{"messages":[{"id":""}]}"#), None);
+        assert_eq!(accepted_id(br#"{"messages":[{"id":7}]}"#), None);
+    }
+
+    #[test]
+    fn the_longest_block_of_all_accounts_counts() {
+        for (header, minutes) in [
+            (r#"{"7":[{"type":"whatsapp","estimated_time_to_regain_access":4}]}"#, Some(4)),
+            (
+                r#"{"7":[{"estimated_time_to_regain_access":4},{"estimated_time_to_regain_access":9}],
+                    "8":[{"estimated_time_to_regain_access":6},{"call_count":3}],"9":"?"}"#,
+                Some(9),
+            ),
+            (r#"{"7":[{"estimated_time_to_regain_access":"4"}]}"#, None),
+            ("{}", None),
+            ("[]", None),
+            ("not json", None),
+        ] {
+            assert_eq!(regain_access(header), minutes.map(|m| Duration::from_secs(m * 60)), "{header}");
+        }
+    }
+}

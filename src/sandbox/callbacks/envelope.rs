@@ -1,0 +1,298 @@
+//! Meta's webhook bodies.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::pending::{Message, Pending, Subject};
+use super::signature::{ascii, message_id};
+use crate::sandbox::faults::ReportedError;
+use crate::sandbox::recipients::Report;
+
+/// The number every sender shows.
+pub const DISPLAY_NUMBER: &str = "966550009999";
+
+/// The name every sender shows.
+pub const VERIFIED_NAME: &str = "Sandbox";
+
+/// The WhatsApp Business Account every sender belongs to.
+const ACCOUNT_ID: &str = "201234567890123";
+
+/// The name every recipient goes by.
+const PROFILE_NAME: &str = "Test Customer";
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    object: &'static str,
+    entry: [Entry<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'static str,
+    changes: Vec<Change<'a>>,
+}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    value: Value<'a>,
+    field: &'static str,
+}
+
+/// Meta's fields in Meta's order.
+#[derive(Serialize)]
+struct Value<'a> {
+    messaging_product: &'static str,
+    metadata: Metadata<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contacts: Vec<Contact<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    statuses: Vec<Status<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    messages: Vec<Inbound<'a>>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    display_phone_number: &'static str,
+    phone_number_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Contact<'a> {
+    profile: Profile,
+    wa_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Profile {
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    id: &'a str,
+    status: &'static str,
+    /// Unix seconds, as a string.
+    timestamp: String,
+    recipient_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    biz_opaque_callback_data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pricing: Option<Pricing>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ReportedError>,
+}
+
+/// Comes with one of a message's statuses, here with `delivered`.
+#[derive(Serialize)]
+struct Pricing {
+    billable: bool,
+    pricing_model: &'static str,
+    r#type: &'static str,
+    category: &'static str,
+}
+
+const FREE_OF_CHARGE: Pricing =
+    Pricing { billable: false, pricing_model: "PMP", r#type: "free_customer_service", category: "service" };
+
+#[derive(Serialize)]
+struct Inbound<'a> {
+    from: &'a str,
+    id: String,
+    timestamp: String,
+    r#type: &'static str,
+    text: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    body: &'a str,
+}
+
+/// The body that reports the next update of each; neighbours of one sender and one kind share a change.
+/// `step` is the time between two events of a message.
+pub fn body(batch: &[Pending], now: Timestamp, step: Duration) -> Result<String, serde_json::Error> {
+    let mut changes = Vec::new();
+    for pending in batch {
+        match &pending.subject {
+            Subject::Text(text) => add_inbound(&mut changes, pending, text, now),
+            Subject::Message(message) => {
+                if let Some(report) = message.reports.first() {
+                    let at = now.min(event_time(message, *report, step));
+                    add_report(&mut changes, (pending, message), *report, at);
+                }
+            }
+        }
+    }
+    let entry = [Entry { id: ACCOUNT_ID, changes }];
+    serde_json::to_string(&Envelope { object: "whatsapp_business_account", entry }).map(ascii)
+}
+
+/// When an event happened, whatever the order and the number of its reports: a status that is reported twice
+/// carries the same time twice.
+fn event_time(message: &Message, report: Report, step: Duration) -> Timestamp {
+    message.accepted_at.checked_add(step.saturating_mul(report.step())).unwrap_or(Timestamp::MAX)
+}
+
+fn add_report<'a>(
+    changes: &mut Vec<Change<'a>>,
+    (pending, message): (&'a Pending, &'a Message),
+    report: Report,
+    at: Timestamp,
+) {
+    let (status, pricing, errors) = match report {
+        Report::Reply(text) => return add_inbound(changes, pending, text, at),
+        Report::Sent => ("sent", None, Vec::new()),
+        Report::Delivered => ("delivered", Some(FREE_OF_CHARGE), Vec::new()),
+        Report::Read => ("read", None, Vec::new()),
+        Report::Failed(fault) => ("failed", None, vec![fault.report()]),
+    };
+    change_for(changes, &pending.sender, Kind::Status).statuses.push(Status {
+        id: &message.id,
+        status,
+        timestamp: at.as_second().to_string(),
+        recipient_id: &pending.number,
+        biz_opaque_callback_data: message.opaque.as_deref(),
+        pricing,
+        errors,
+    });
+}
+
+fn add_inbound<'a>(changes: &mut Vec<Change<'a>>, pending: &'a Pending, text: &'a str, at: Timestamp) {
+    let value = change_for(changes, &pending.sender, Kind::Inbound);
+    value.contacts.push(Contact { profile: Profile { name: PROFILE_NAME }, wa_id: &pending.number });
+    value.messages.push(Inbound {
+        from: &pending.number,
+        id: message_id(&pending.number),
+        timestamp: at.as_second().to_string(),
+        r#type: "text",
+        text: Text { body: text },
+    });
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Status,
+    Inbound,
+}
+
+/// The last change, if it is of this sender and kind, else a new one.
+fn change_for<'c, 'a>(changes: &'c mut Vec<Change<'a>>, sender: &'a str, kind: Kind) -> &'c mut Value<'a> {
+    let fits = changes.last().is_some_and(|change| {
+        let inbound = !change.value.messages.is_empty();
+        change.value.metadata.phone_number_id == sender && inbound == (kind == Kind::Inbound)
+    });
+    let at = if fits { changes.len() - 1 } else { changes.len() };
+    if !fits {
+        let value = Value {
+            messaging_product: "whatsapp",
+            metadata: Metadata { display_phone_number: DISPLAY_NUMBER, phone_number_id: sender },
+            contacts: Vec::new(),
+            statuses: Vec::new(),
+            messages: Vec::new(),
+        };
+        changes.push(Change { value, field: "messages" });
+    }
+    &mut changes[at].value
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::body;
+    use crate::sandbox::callbacks::signature::vector::{SIGNED_BODY, SIGNED_ID};
+    use crate::sandbox::callbacks::{Message, Pending, Subject};
+    use crate::sandbox::recipients::Script;
+
+    const SENDER: &str = "109876543210987";
+
+    fn message(sender: &str, ending: &str) -> Pending {
+        let message = Message {
+            id: "wamid.A".into(),
+            opaque: Some("note".into()),
+            accepted_at: Timestamp::from_second(1_767_225_600).expect("in range"),
+            reports: Script::of(ending).reports,
+        };
+        Pending { sender: sender.into(), number: "966500000001".into(), subject: Subject::Message(message) }
+    }
+
+    fn written(text: &str) -> Pending {
+        Pending { sender: SENDER.into(), number: "966500000001".into(), subject: Subject::Text(text.into()) }
+    }
+
+    fn envelope(batch: &[Pending]) -> String {
+        let now = Timestamp::from_second(1_767_225_721).expect("in range");
+        body(batch, now, Duration::from_secs(2)).expect("plain fields")
+    }
+
+    #[test]
+    fn an_inbound_text_looks_like_metas_byte_for_byte() {
+        let body = envelope(&[written("إيقاف")]);
+        let id = body.split('"').find(|part| part.starts_with("wamid.")).expect("an id");
+        assert_eq!(id.len(), SIGNED_ID.len());
+        assert_eq!(body.replace(id, SIGNED_ID), SIGNED_BODY);
+    }
+
+    #[test]
+    fn statuses_look_like_metas() {
+        let expected = [
+            (
+                "0001",
+                json!({"id": "wamid.A", "status": "sent", "timestamp": "1767225602",
+                    "recipient_id": "966500000001", "biz_opaque_callback_data": "note"}),
+            ),
+            (
+                "0004",
+                json!({"id": "wamid.A", "status": "failed", "timestamp": "1767225604",
+                    "recipient_id": "966500000001", "biz_opaque_callback_data": "note",
+                    "errors": [{"code": 131_026, "title": "Message undeliverable",
+                        "message": "Message undeliverable",
+                        "error_data": {"details": "Message Undeliverable."},
+                        "href": "/documentation/business-messaging/whatsapp/support/error-codes"}]}),
+            ),
+        ];
+        for (ending, status) in expected {
+            let body: Value = serde_json::from_str(&envelope(&[message(SENDER, ending)])).expect("JSON");
+            assert_eq!(
+                body,
+                json!({"object": "whatsapp_business_account", "entry": [{"id": "201234567890123", "changes": [{
+                    "value": {
+                        "messaging_product": "whatsapp",
+                        "metadata": {"display_phone_number": "966550009999", "phone_number_id": SENDER},
+                        "statuses": [status],
+                    },
+                    "field": "messages",
+                }]}]})
+            );
+        }
+    }
+
+    #[test]
+    fn neighbours_of_one_sender_and_kind_share_a_change() {
+        let batch = [
+            message("1", "0001"),
+            message("1", "0002"),
+            written("STOP"),
+            message(SENDER, "0001"),
+            message("2", "0001"),
+        ];
+        let body: Value = serde_json::from_str(&envelope(&batch)).expect("JSON");
+        let changes = body["entry"][0]["changes"].as_array().expect("changes");
+        let sizes: Vec<(&Value, usize, usize)> = changes
+            .iter()
+            .map(|change| &change["value"])
+            .map(|value| {
+                let size = |list: &str| value[list].as_array().map_or(0, Vec::len);
+                (&value["metadata"]["phone_number_id"], size("statuses"), size("messages"))
+            })
+            .collect();
+        let (one, two, sender) = (json!("1"), json!("2"), json!(SENDER));
+        assert_eq!(sizes, [(&one, 2, 0), (&sender, 0, 1), (&sender, 1, 0), (&two, 1, 0)]);
+    }
+}

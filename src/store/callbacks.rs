@@ -1,0 +1,91 @@
+//! Raw provider callbacks: stored before they are answered, applied afterwards.
+
+use super::{Db, StoreError};
+
+/// A stored callback taken up to be applied.
+pub struct Callback {
+    /// The account its first number belongs to; 0: none of ours.
+    pub account_id: i64,
+    /// SHA-256 of the body; with the account it names the row.
+    pub body_hash: Vec<u8>,
+    /// The bytes as received.
+    pub body: Vec<u8>,
+    /// When it arrived.
+    pub received_at: jiff::Timestamp,
+    /// Seconds since it arrived.
+    pub age_seconds: i64,
+}
+
+/// Stores a verified callback, due at once; `false` where the same body was stored before.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn store(
+    db: &impl Db,
+    provider: &str,
+    phone_number_id: Option<&str>,
+    body_hash: &[u8],
+    body: &[u8],
+) -> Result<bool, StoreError> {
+    const SQL: &str = "-- callbacks.store
+        insert into callbacks (account_id, body_hash, provider, body, due_at)
+        values (coalesce((select account_id from instances where phone_number_id = $2), 0), $3, $1, $4, now())
+        on conflict do nothing";
+    Ok(db.execute(SQL, &[&provider, &phone_number_id, &body_hash, &body]).await? == 1)
+}
+
+/// Takes up due callbacks; if they are not settled within `lease_ms`, somebody else takes them up again.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn take(db: &impl Db, limit: i64, lease_ms: i64) -> Result<Vec<Callback>, StoreError> {
+    const SQL: &str = "-- callbacks.take
+        with due as materialized (
+            select account_id, body_hash from callbacks where due_at <= now() order by due_at limit $1
+            for update skip locked
+        )
+        update callbacks c set due_at = now() + $2::int8 * interval '1 millisecond' * (1 + c.tries), tries = least(c.tries + 1, 1000)
+        from due d where c.account_id = d.account_id and c.body_hash = d.body_hash
+        returning c.account_id, c.body_hash, c.body, c.received_at, extract(epoch from now() - c.received_at)::int8";
+    let rows = db.query(SQL, &[&limit, &lease_ms]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Callback {
+            account_id: row.get(0),
+            body_hash: row.get(1),
+            body: row.get(2),
+            received_at: row.get(3),
+            age_seconds: row.get(4),
+        })
+        .collect())
+}
+
+/// Settles a callback: for good, or until `again_ms` from now.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn settle(
+    db: &impl Db,
+    account_id: i64,
+    body_hash: &[u8],
+    again_ms: Option<i64>,
+) -> Result<(), StoreError> {
+    const SQL: &str = "-- callbacks.settle
+        update callbacks set due_at = now() + $3::int8 * interval '1 millisecond'
+        where account_id = $1 and body_hash = $2";
+    db.execute(SQL, &[&account_id, &body_hash, &again_ms]).await?;
+    Ok(())
+}
+
+/// Forgets settled callbacks older than `days`, at most `limit`; gives how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn forget_old(db: &impl Db, days: i32, limit: i64) -> Result<u64, StoreError> {
+    const SQL: &str = "-- callbacks.forget_old
+        delete from callbacks where (account_id, body_hash) in (
+            select account_id, body_hash from callbacks
+            where received_at < now() - make_interval(days => $1) and due_at is null
+            order by received_at limit $2 for update skip locked)";
+    db.execute(SQL, &[&days, &limit]).await
+}

@@ -1,0 +1,315 @@
+//! Claiming messages, pacing them, and beginning their calls.
+
+use std::time::Duration;
+
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Db, StoreError};
+use crate::domain::id::{DeliveryKey, MessageKey};
+use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
+
+/// A claimed message: it belongs to the claimer until its lease ends.
+pub struct Claimed {
+    /// Which message.
+    pub key: MessageKey,
+    /// What is to be done with it.
+    pub step: Step,
+    /// The request that caused it.
+    pub request_id: String,
+}
+
+/// What the claim decided.
+pub enum Step {
+    /// Attempt it after this wait for its pacing slot.
+    Attempt(Duration),
+    /// Its validity has ended.
+    Expire,
+    /// Its recipient opted out meanwhile.
+    Suppress,
+}
+
+/// A message whose call has been begun: the attempt row stands, the call must follow.
+pub struct Begun {
+    /// Which message.
+    pub key: MessageKey,
+    /// The number of the call, from 1.
+    pub call: i16,
+    /// Attempts so far that count towards the budget, without this one.
+    pub attempts: u8,
+    /// How much of its validity is left.
+    pub expires_in: Duration,
+    /// E.164 digits.
+    pub recipient: String,
+    /// The text.
+    pub body: String,
+    /// The instance.
+    pub instance_id: String,
+    /// Where its provider is.
+    pub base_url: String,
+    /// The sender's id at the provider.
+    pub phone_number_id: String,
+    /// The provider's token, sealed.
+    pub token_sealed: Vec<u8>,
+}
+
+/// How far ahead a slot may be for a worker to wait for it.
+const HORIZON_MS: i64 = 1_000;
+/// How long before its expected slot a deferred message is looked at again: sweep's round, the queue and the claim
+/// must fit into it, and it must be shorter than the horizon.
+const LEAD_MS: i64 = 700;
+/// How long messages of an instance that cannot send wait before they are looked at again.
+const HELD_MS: i64 = 15_000;
+
+const CLAIM: &str = "-- delivery.claim
+with candidates as materialized (
+    select m.*
+    from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)) k
+    cross join lateral (
+        select account_id, message_id, instance_id, lane, recipient, purpose, slot_at, pair_reserved, expires_at
+        from messages m
+        where m.account_id = k.account_id and m.message_id = k.message_id
+          and m.status in ('queued', 'sending') and not m.in_flight
+          and (m.not_before is null or m.not_before <= now()) and (m.lease is null or m.due_at <= now())
+        for update skip locked) m
+), facts as materialized (
+    select c.*, n.interval_us, n.burst, n.hold_until, case
+        when c.expires_at <= now() then 'expire'
+        when exists (select from suppressions s where s.account_id = c.account_id and s.recipient = c.recipient
+                     and (s.scope = 'all' or c.purpose <> 'authentication')) then 'suppress'
+        when n.paused_at is not null or n.connection <> 'open' or n.hold_until > now() then 'hold'
+        when c.slot_at > now() - interval '2 seconds' then 'attempt'
+        else 'pace' end as step
+    from candidates c
+    join instances n on n.account_id = c.account_id and n.instance_id = c.instance_id
+), pairs as (
+    insert into recipient_pacing as r (account_id, instance_id, recipient, next_at)
+    select account_id, instance_id, recipient, now() + count(*) * $5::int8 * interval '1 microsecond'
+    from facts where step = 'pace' and not pair_reserved group by 1, 2, 3 order by 1, 2, 3
+    on conflict (account_id, instance_id, recipient)
+        do update set next_at = greatest(r.next_at, now()) + (excluded.next_at - now())
+    returning account_id, instance_id, recipient, next_at
+), paired as materialized (
+    select f.account_id, f.instance_id, f.message_id, f.lane, f.interval_us, f.burst, f.pair_reserved as again,
+           p.next_at - (count(*) over pair - row_number() over (pair order by f.message_id)
+                        + $6::int8) * $5::int8 * interval '1 microsecond' as pair_at
+    from facts f left join pairs p on p.account_id = f.account_id and p.instance_id = f.instance_id
+                                  and p.recipient = f.recipient and not f.pair_reserved
+    where f.step = 'pace'
+    window pair as (partition by f.account_id, f.instance_id, f.recipient, f.pair_reserved)
+), schedules as materialized (
+    select i.account_id, i.instance_id, greatest(real.next_at, now()) as real_at, greatest(later.next_at, now()) as later_at
+    from (select distinct account_id, instance_id from paired where coalesce(pair_at, now()) <= now() order by 1, 2) i
+    cross join lateral (select next_at from pacing g where g.account_id = i.account_id
+        and g.instance_id = i.instance_id and g.lane = 'priority' for update) real
+    cross join lateral (select next_at from pacing g where g.account_id = i.account_id
+        and g.instance_id = i.instance_id and g.lane = 'standard' for update) later
+), ranked as (
+    select p.*, s.real_at, s.later_at, p.interval_us * interval '1 microsecond' as step_time,
+           row_number() over (partition by p.account_id, p.instance_id order by p.lane, p.message_id) - 1 as place
+    from paired p
+    join schedules s on s.account_id = p.account_id and s.instance_id = p.instance_id
+    where coalesce(p.pair_at, now()) <= now()
+), placed as (
+    select r.*, greatest(now(), real_at + (place - (burst - 1)) * step_time) as slot
+    from ranked r
+), slotted as materialized (
+    select p.*, lane = 'priority' or slot <= now() + $7::int8 * interval '1 millisecond' as taken from placed p
+), deferred as materialized (
+    -- The first time a message is put behind all that were put off before it; later it keeps its place.
+    select d.account_id, d.instance_id, d.message_id, d.again, d.burst * d.step_time as ahead,
+           case when d.again then d.slot
+                else greatest(d.later_at, d.real_at + d.taken_here * d.step_time)
+                     + (row_number() over (partition by d.account_id, d.instance_id, d.again order by d.message_id)
+                        - d.burst) * d.step_time end as expected_at
+    from (select s.*, count(*) filter (where taken) over (partition by account_id, instance_id) as taken_here
+          from slotted s) d
+    where not d.taken
+), advanced as (
+    update pacing g set next_at = a.next_at
+    from (select account_id, instance_id, 'priority' as lane, max(real_at) + count(*) * max(step_time) as next_at
+          from slotted where taken group by 1, 2
+          union all
+          select account_id, instance_id, 'standard', max(expected_at) + max(ahead)
+          from deferred where not again group by 1, 2) a
+    where g.account_id = a.account_id and g.instance_id = a.instance_id and g.lane = a.lane
+), steps as (
+    select f.account_id, f.message_id, f.step, f.slot_at, null::timestamptz as not_before, f.pair_reserved, f.hold_until
+    from facts f where f.step <> 'pace'
+    union all
+    select p.account_id, p.message_id, 'later', null, p.pair_at, true, null
+    from paired p where p.pair_at > now()
+    union all
+    select s.account_id, s.message_id,
+           case when s.slot <= now() + $7::int8 * interval '1 millisecond' then 'attempt' else 'later' end,
+           s.slot, case when s.slot > now() + $7::int8 * interval '1 millisecond'
+                        then s.slot - $8::int8 * interval '1 millisecond' end, true, null
+    from slotted s where s.taken
+    union all
+    select d.account_id, d.message_id, 'later', null,
+           greatest(d.expected_at, now() + $7::int8 * interval '1 millisecond') - $8::int8 * interval '1 millisecond', true, null
+    from deferred d
+)
+update messages m set
+    lease = case when s.step in ('attempt', 'expire', 'suppress') then $3::uuid end,
+    due_at = case s.step when 'later' then s.not_before
+                         when 'hold' then case when s.hold_until > now() then s.hold_until
+                                               else now() + $9::int8 * interval '1 millisecond' end
+                         else now() + $4::int8 * interval '1 millisecond' end,
+    not_before = s.not_before,
+    slot_at = s.slot_at,
+    pair_reserved = s.pair_reserved
+from steps s
+where m.account_id = s.account_id and m.message_id = s.message_id
+returning m.account_id, m.message_id, s.step, m.request_id,
+          greatest(0, extract(epoch from s.slot_at - now()) * 1000)::int8 as wait_ms";
+
+/// Claims those of the messages that may be attempted now, for `lease`, and reserves their pacing slots. Messages that
+/// must wait longer are put off in the same statement and not returned; ids that are not claimable (done, canceled,
+/// leased) are passed over.
+///
+/// # Errors
+/// [`StoreError`]; then nothing is claimed.
+pub async fn claim(
+    db: &impl Db,
+    keys: &[MessageKey],
+    token: Uuid,
+    lease: Duration,
+) -> Result<Vec<Claimed>, StoreError> {
+    let (accounts, messages) = columns(keys);
+    let rows = db
+        .query(
+            CLAIM,
+            &[
+                &accounts,
+                &messages,
+                &token,
+                &millis(lease),
+                &PAIR_INTERVAL_US,
+                &(PAIR_BURST),
+                &HORIZON_MS,
+                &LEAD_MS,
+                &HELD_MS,
+            ],
+        )
+        .await?;
+    Ok(rows.iter().filter_map(claimed).collect())
+}
+
+fn claimed(row: &Row) -> Option<Claimed> {
+    let step = match row.get::<_, &str>(2) {
+        "attempt" => {
+            let wait: Option<i64> = row.get(4);
+            Step::Attempt(Duration::from_millis(u64::try_from(wait.unwrap_or_default()).unwrap_or_default()))
+        }
+        "expire" => Step::Expire,
+        "suppress" => Step::Suppress,
+        _ => return None,
+    };
+    Some(Claimed { key: key(row), step, request_id: row.get(3) })
+}
+
+const BEGIN: &str = "-- delivery.begin
+with begun as (
+    update messages m set status = 'sending', in_flight = true, calls = m.calls + 1,
+        sequence = m.sequence + case when m.status = 'queued' then 1 else 0 end,
+        due_at = now() + $4::int8 * interval '1 millisecond',
+        not_before = null, slot_at = null, pair_reserved = false, updated_at = now()
+    from unnest($1::int8[], $2::uuid[], $5::uuid[]) as k(account_id, message_id, event_id), instances n
+    where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = $3::uuid and not m.in_flight
+      and m.status in ('queued', 'sending') and m.due_at > now() and m.expires_at > now()
+      and n.account_id = m.account_id and n.instance_id = m.instance_id
+      and n.paused_at is null and n.connection = 'open' and (n.hold_until is null or n.hold_until <= now())
+      and not exists (select from suppressions s where s.account_id = m.account_id and s.recipient = m.recipient
+                      and (s.scope = 'all' or m.purpose <> 'authentication'))
+    returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, m.body, m.instance_id, m.sequence,
+              m.request_id, m.expires_at, k.event_id, n.base_url, n.phone_number_id, n.token_sealed
+), noted as (
+    insert into attempts (account_id, message_id, attempt) select account_id, message_id, calls from begun
+), told as (
+    insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
+                        sequence, request_id)
+    select account_id, event_id, 'message.status_updated', instance_id, message_id, recipient, 'sending', 'queued',
+           sequence, request_id
+    from begun where calls = 1
+    returning account_id, event_id, kind
+), owed as (
+    insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
+    select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
+    from told t join webhook_endpoints e on e.account_id = t.account_id
+    where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
+    returning account_id, event_id, endpoint_id
+)
+select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, phone_number_id, token_sealed,
+       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8 from begun
+union all
+select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null from owed";
+
+/// Begins the calls of claimed messages: the attempt is on record before the provider is called. Those that may not be
+/// attempted any more (lease ended, opted out, canceled, instance paused) are not among the answers. `lease` must outlast
+/// the call. Also gives the webhook deliveries that are owed now.
+///
+/// # Errors
+/// [`StoreError`]; after a timeout the calls may be on record as begun, and end as unknown.
+pub async fn begin(
+    db: &impl Db,
+    keys: &[MessageKey],
+    token: Uuid,
+    lease: Duration,
+) -> Result<(Vec<Begun>, Vec<DeliveryKey>), StoreError> {
+    let (accounts, messages) = columns(keys);
+    let events: Vec<Uuid> = keys.iter().map(|_| Uuid::now_v7()).collect();
+    let rows = db.query(BEGIN, &[&accounts, &messages, &token, &millis(lease), &events]).await?;
+    let mut begun = Vec::with_capacity(rows.len());
+    let mut owed = Vec::new();
+    for row in &rows {
+        match row.get::<_, Option<Uuid>>(10) {
+            Some(event_id) => {
+                owed.push(DeliveryKey { account_id: row.get(0), event_id, endpoint_id: row.get(11) });
+            }
+            None => begun.push(read_begun(row)),
+        }
+    }
+    Ok((begun, owed))
+}
+
+fn read_begun(row: &Row) -> Begun {
+    Begun {
+        key: key(row),
+        call: row.get(2),
+        attempts: u8::try_from(row.get::<_, i16>(3)).unwrap_or(u8::MAX),
+        expires_in: Duration::from_millis(u64::try_from(row.get::<_, i64>(12)).unwrap_or_default()),
+        recipient: row.get(4),
+        body: row.get(5),
+        instance_id: row.get(6),
+        base_url: row.get(7),
+        phone_number_id: row.get::<_, Option<String>>(8).unwrap_or_default(),
+        token_sealed: row.get::<_, Option<Vec<u8>>>(9).unwrap_or_default(),
+    }
+}
+
+/// Gives claimed messages back whose calls were not begun: they are due at once.
+///
+/// # Errors
+/// [`StoreError`]; then they are due when their lease ends.
+pub async fn release(db: &impl Db, keys: &[MessageKey], token: Uuid) -> Result<(), StoreError> {
+    const SQL: &str = "-- delivery.release
+        update messages m set lease = null, due_at = now(), slot_at = null
+        from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)
+        where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = $3::uuid and not m.in_flight";
+    let (accounts, messages) = columns(keys);
+    db.execute(SQL, &[&accounts, &messages, &token]).await?;
+    Ok(())
+}
+
+fn columns(keys: &[MessageKey]) -> (Vec<i64>, Vec<Uuid>) {
+    keys.iter().map(|key| (key.account_id, key.message_id)).unzip()
+}
+
+fn key(row: &Row) -> MessageKey {
+    MessageKey { account_id: row.get(0), message_id: row.get(1) }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,147 @@
+//! What people say to a sender: opt-outs, opt-ins, and what was heard already.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Db, StoreError, outcomes};
+use crate::domain::id::DeliveryKey;
+
+/// A person's change of mind, as customers are told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// The tenant.
+    pub account_id: i64,
+    /// The instance they wrote to.
+    pub instance_id: &'a str,
+    /// E.164 digits.
+    pub recipient: &'a str,
+    /// What they wrote, where they wrote.
+    pub text: Option<&'a str>,
+    /// Why, in the documents' words.
+    pub reason: &'static str,
+}
+
+/// Remembers an inbound message; `false` where it was heard before.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hear(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    provider_message_id: &str,
+    sender: Option<&str>,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "-- recipients.hear
+        insert into inbound_messages (account_id, instance_id, provider_message_id, sender, received_at)
+        values ($1, $2, $3, $4, $5) on conflict do nothing";
+    let heard = db.execute(SQL, &[&account_id, &instance_id, &provider_message_id, &sender, &at]).await?;
+    Ok(heard == 1)
+}
+
+const TELL: &str = "
+        told as (
+            insert into events (account_id, event_id, kind, instance_id, recipient, reason, message_text)
+            select account_id, $3::uuid, $4::text, $5::text, recipient, $6::text, $7::text from changed limit 1
+            returning account_id, event_id, kind
+        )
+        insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
+        select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
+        from told t join webhook_endpoints e on e.account_id = t.account_id
+        where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
+        returning account_id, event_id, endpoint_id";
+
+/// Suppresses a recipient and tells the customer, unless they were suppressed so already. `essential_too`: not even
+/// one-time codes are sent any more. Gives the webhook deliveries owed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn opt_out(
+    db: &impl Db,
+    change: Change<'_>,
+    essential_too: bool,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    let scope = if essential_too { "'all', 'inbound'" } else { "'non_essential', 'provider'" };
+    let sql = format!(
+        "-- recipients.opt_out
+        with changed as (
+            insert into suppressions (account_id, recipient, scope, source) values ($1::int8, $2::text, {scope})
+            on conflict do nothing returning account_id, recipient
+        ), {TELL}"
+    );
+    tell(db, &sql, "recipient.opted_out", change).await
+}
+
+/// Lifts what the recipient's own wish suppressed, and tells the customer, where there was something to lift. What an
+/// operator or the customer suppressed stays.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn opt_in(
+    db: &impl Db,
+    change: Change<'_>,
+    essential_too: bool,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    let which = if essential_too { "source in ('inbound', 'provider')" } else { "source = 'provider'" };
+    let sql = format!(
+        "-- recipients.opt_in
+        with changed as (
+            delete from suppressions where account_id = $1::int8 and recipient = $2::text and {which}
+            returning account_id, recipient
+        ), {TELL}"
+    );
+    tell(db, &sql, "recipient.opted_in", change).await
+}
+
+async fn tell(
+    db: &impl Db,
+    sql: &str,
+    kind: &str,
+    change: Change<'_>,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    let rows = db
+        .query(
+            sql,
+            &[
+                &change.account_id,
+                &change.recipient,
+                &Uuid::now_v7(),
+                &kind,
+                &change.instance_id,
+                &change.reason,
+                &change.text,
+            ],
+        )
+        .await?;
+    Ok(rows.iter().map(outcomes::owed).collect())
+}
+
+/// Carries a person's suppressions over to their new number.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn follow_number(db: &impl Db, account_id: i64, from: &str, to: &str) -> Result<(), StoreError> {
+    const SQL: &str = "-- recipients.follow_number
+        insert into suppressions (account_id, recipient, scope, source)
+        select account_id, $3, scope, source from suppressions where account_id = $1 and recipient = $2
+        on conflict do nothing";
+    db.execute(SQL, &[&account_id, &from, &to]).await?;
+    Ok(())
+}
+
+/// The recipient of a message of ours, by the provider's id of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn of_message(
+    db: &impl Db,
+    account_id: i64,
+    provider_message_id: &str,
+) -> Result<Option<String>, StoreError> {
+    const SQL: &str = "-- recipients.of_message
+        select m.recipient from attempts a
+        join messages m on m.account_id = a.account_id and m.message_id = a.message_id
+        where a.account_id = $1 and a.provider_message_id = $2 limit 1";
+    let rows = db.query(SQL, &[&account_id, &provider_message_id]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
+}

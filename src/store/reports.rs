@@ -1,0 +1,179 @@
+//! What providers report of messages afterwards.
+
+use uuid::Uuid;
+
+use super::{Db, StoreError, outcomes};
+use crate::domain::id::{DeliveryKey, MessageKey};
+use crate::domain::status::Status;
+
+/// How a report names its message.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The sender, by the provider's id.
+    pub phone_number_id: String,
+    /// The message, by the provider's id.
+    pub provider_message_id: String,
+    /// The message, by our own mark, where the report carries it.
+    pub marked: Option<MessageKey>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// A message, locked until the transaction ends.
+    Message {
+        /// Which.
+        key: MessageKey,
+        /// Its status now.
+        status: Status,
+        /// Its recipient's digits.
+        recipient: String,
+        /// Its instance.
+        instance_id: String,
+    },
+    /// A sender of ours, but no message that is known yet.
+    NotYet,
+    /// No sender of ours.
+    Foreign,
+}
+
+const LOCK: &str = "-- reports.lock
+with input as materialized (
+    select * from unnest($1::int4[], $2::text[], $3::text[], $4::int8[], $5::uuid[])
+        as i(place, phone_number_id, provider_message_id, account_id, message_id)
+), named as materialized (
+    select i.place, n.account_id, coalesce(
+        -- Our own mark counts only for the sender it was made for.
+        (select m.message_id from messages m where i.account_id = n.account_id and m.account_id = n.account_id
+             and m.message_id = i.message_id and m.instance_id = n.instance_id),
+        (select a.message_id from attempts a where a.account_id = n.account_id
+             and a.provider_message_id = i.provider_message_id limit 1)) as message_id
+    from input i join instances n on n.phone_number_id = i.phone_number_id
+), locked as materialized (
+    select o.place, m.*
+    from (select * from named where message_id is not null order by account_id, message_id) o
+    cross join lateral (select m.account_id, m.message_id, m.status::text, m.recipient, m.instance_id from messages m
+        where m.account_id = o.account_id and m.message_id = o.message_id for update) m
+)
+select * from locked
+union all
+select place, account_id, null, null, null, null from named where message_id is null";
+
+/// Finds and locks the messages that reports name, in key order; the answers are in the order of the names.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock(db: &impl Db, names: &[Named]) -> Result<Vec<Known>, StoreError> {
+    let places: Vec<i32> = (0..names.len()).map(|n| i32::try_from(n).unwrap_or(i32::MAX)).collect();
+    let senders: Vec<&str> = names.iter().map(|name| name.phone_number_id.as_str()).collect();
+    let theirs: Vec<&str> = names.iter().map(|name| name.provider_message_id.as_str()).collect();
+    let accounts: Vec<Option<i64>> = names.iter().map(|name| name.marked.map(|key| key.account_id)).collect();
+    let ours: Vec<Option<Uuid>> = names.iter().map(|name| name.marked.map(|key| key.message_id)).collect();
+    let rows = db.query(LOCK, &[&places, &senders, &theirs, &accounts, &ours]).await?;
+    let mut known = vec![Known::Foreign; names.len()];
+    for row in &rows {
+        let place = usize::try_from(row.get::<_, i32>(0)).unwrap_or(usize::MAX);
+        let Some(slot) = known.get_mut(place) else { continue };
+        *slot = match row.get::<_, Option<Uuid>>(2) {
+            None => Known::NotYet,
+            Some(message_id) => Known::Message {
+                key: MessageKey { account_id: row.get(1), message_id },
+                status: Status::parse(row.get(3)).ok_or(StoreError::Value("messages.status"))?,
+                recipient: row.get(4),
+                instance_id: row.get(5),
+            },
+        };
+    }
+    Ok(known)
+}
+
+/// One rise of a message's status.
+#[derive(Clone, Debug)]
+pub struct Rise {
+    /// Which message.
+    pub key: MessageKey,
+    /// From where.
+    pub from: Status,
+    /// To where.
+    pub to: Status,
+    /// The error code shown to the customer, for a failure.
+    pub error: Option<&'static str>,
+    /// Why, for the attempt's row.
+    pub reason: Option<String>,
+    /// The provider's id of the message.
+    pub provider_message_id: String,
+    /// The call our own mark names.
+    pub call: Option<i16>,
+}
+
+const RAISE: &str = "-- reports.raise
+with input as materialized (
+    select i.*, row_number() over (partition by account_id, message_id order by place) as step,
+           count(*) over (partition by account_id, message_id) as steps
+    from unnest($1::int8[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int2[],
+                $9::uuid[], $10::uuid[]) with ordinality
+        as i(account_id, message_id, before, after, error, reason, provider_message_id, call, event_id, second_id, place)
+), moved as (
+    update messages m set
+        status = i.after::message_status, sequence = m.sequence + i.steps, error = i.error, reached_provider = true,
+        provider_message_id = coalesce(m.provider_message_id, i.provider_message_id),
+        in_flight = false, due_at = null, not_before = null, updated_at = now()
+    from input i where i.step = i.steps and m.account_id = i.account_id and m.message_id = i.message_id
+    returning m.account_id, m.message_id, m.instance_id, m.recipient, m.request_id, m.sequence - i.steps as sequence
+), noted as (
+    update attempts a set provider_message_id = coalesce(a.provider_message_id, i.provider_message_id),
+        finished_at = coalesce(a.finished_at, now()), reason = coalesce(i.reason, a.reason),
+        outcome = case when a.outcome is null or a.outcome = 'unknown' then 'accepted' else a.outcome end
+    from input i where i.step = i.steps and i.call is not null
+      and a.account_id = i.account_id and a.message_id = i.message_id and a.attempt = i.call
+), told as (
+    insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
+                        sequence, error, request_id)
+    select i.account_id, k.event_id, k.kind, m.instance_id, i.message_id, m.recipient, i.after::message_status,
+           i.before::message_status, m.sequence + i.step, i.error, m.request_id
+    from input i
+    join moved m on m.account_id = i.account_id and m.message_id = i.message_id
+    cross join lateral (values
+        (i.event_id, 'message.status_updated'),
+        (i.second_id, case i.after when 'delivered' then 'message.delivered' when 'read' then 'message.read' end))
+        k(event_id, kind)
+    where k.kind is not null
+    returning account_id, event_id, kind
+)
+insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
+select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
+from told t join webhook_endpoints e on e.account_id = t.account_id
+where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
+returning account_id, event_id, endpoint_id";
+
+/// Raises locked messages, each rise with its event; several of one message in their order. Gives the webhook deliveries
+/// owed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn raise(db: &impl Db, rises: &[Rise]) -> Result<Vec<DeliveryKey>, StoreError> {
+    if rises.is_empty() {
+        return Ok(Vec::new());
+    }
+    fn column<'a, T>(rises: &'a [Rise], read: impl Fn(&'a Rise) -> T) -> Vec<T> {
+        rises.iter().map(read).collect()
+    }
+    let rows = db
+        .query(
+            RAISE,
+            &[
+                &column(rises, |r| r.key.account_id),
+                &column(rises, |r| r.key.message_id),
+                &column(rises, |r| r.from.as_str()),
+                &column(rises, |r| r.to.as_str()),
+                &column(rises, |r| r.error),
+                &column(rises, |r| r.reason.as_deref()),
+                &column(rises, |r| r.provider_message_id.as_str()),
+                &column(rises, |r| r.call),
+                &column(rises, |_| Uuid::now_v7()),
+                &column(rises, |_| Uuid::now_v7()),
+            ],
+        )
+        .await?;
+    Ok(rows.iter().map(outcomes::owed).collect())
+}

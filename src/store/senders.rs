@@ -1,0 +1,94 @@
+//! What provider answers do to a sender as a whole, or to a sender and one recipient.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Db, StoreError, outcomes};
+use crate::domain::id::DeliveryKey;
+
+/// Holds the instance until the provider's deadline; `account_wide`: all of the account's instances of the same provider,
+/// because the limit is the business account's or the app's. A later deadline stays.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hold(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    pause: Duration,
+    reason: &str,
+    account_wide: bool,
+) -> Result<(), StoreError> {
+    const SQL: &str = "-- senders.hold
+        update instances n set hold_until = greatest(n.hold_until, now() + $3::int8 * interval '1 millisecond'),
+                               hold_reason = $4
+        where n.account_id = $1 and (n.instance_id = $2 or $5::bool and n.provider = (
+            select provider from instances where account_id = $1 and instance_id = $2))";
+    db.execute(SQL, &[&account_id, &instance_id, &millis(pause), &reason, &account_wide]).await?;
+    Ok(())
+}
+
+/// Marks an open instance as suspect: its messages wait untouched until an operator has looked. Gives the webhook
+/// deliveries owed for it; none where it was not open.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn suspect(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    reason: &str,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    const SQL: &str = "-- senders.suspect
+        with changed as (
+            update instances set connection = 'suspect', hold_reason = $3
+            where account_id = $1 and instance_id = $2 and connection = 'open'
+            returning account_id, instance_id
+        ), told as (
+            insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
+            select account_id, $4, 'instance.connection_updated', instance_id, 'suspect', 'open', $3 from changed
+            returning account_id, event_id, kind
+        )
+        insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
+        select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
+        from told t join webhook_endpoints e on e.account_id = t.account_id
+        where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
+        returning account_id, event_id, endpoint_id";
+    let rows = db.query(SQL, &[&account_id, &instance_id, &reason, &Uuid::now_v7()]).await?;
+    Ok(rows.iter().map(outcomes::owed).collect())
+}
+
+/// Lets nothing leave from the instance to this recipient for a while.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn delay_pair(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    recipient: &str,
+    pause: Duration,
+) -> Result<(), StoreError> {
+    const SQL: &str = "-- senders.delay_pair
+        insert into recipient_pacing as r (account_id, instance_id, recipient, next_at)
+        values ($1, $2, $3, now() + $4::int8 * interval '1 millisecond')
+        on conflict (account_id, instance_id, recipient) do update set next_at = greatest(r.next_at, excluded.next_at)";
+    db.execute(SQL, &[&account_id, &instance_id, &recipient, &millis(pause)]).await?;
+    Ok(())
+}
+
+/// The account and instance whose number it is.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_phone_number(
+    db: &impl Db,
+    phone_number_id: &str,
+) -> Result<Option<(i64, String)>, StoreError> {
+    const SQL: &str = "-- senders.by_phone_number
+        select account_id, instance_id from instances where phone_number_id = $1";
+    let rows = db.query(SQL, &[&phone_number_id]).await?;
+    Ok(rows.first().map(|row| (row.get(0), row.get(1))))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
