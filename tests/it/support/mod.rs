@@ -1,0 +1,38 @@
+//! What the tests are made of.
+
+pub mod process;
+pub mod proxy;
+pub mod receiver;
+pub mod services;
+pub mod world;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Long enough for a loaded machine, short enough to notice.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until there is an answer; panics, saying what was waited for, when there is none in time.
+pub async fn eventually<T, Fut>(what: &str, ask: impl FnMut() -> Fut) -> T
+where
+    Fut: Future<Output = Option<T>>,
+{
+    within(PATIENCE, what, ask).await
+}
+
+/// As [`eventually`], within another time.
+pub async fn within<T, Fut>(time: Duration, what: &str, mut ask: impl FnMut() -> Fut) -> T
+where
+    Fut: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + time;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited {time:?} in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
