@@ -9,6 +9,7 @@ use crate::config::Environment;
 use crate::domain::event::Kind;
 use crate::runtime::secrets;
 use crate::store::endpoints::{self, NewEndpoint};
+use crate::store::webhooks::secret_context;
 
 /// `gateway admin webhook …`.
 #[derive(Debug, clap::Subcommand)]
@@ -56,7 +57,7 @@ pub async fn create(admin: &Admin, new: &Create) -> Result<MadeSecret<Uuid>, Adm
     }
     let id = Uuid::now_v7();
     let secret = secrets::new_webhook_secret();
-    let sealed = admin.secret_key.seal(&format!("endpoint:{}:{id}", new.account), secret.as_bytes());
+    let sealed = admin.secret_key.seal(&secret_context(new.account, id), secret.as_bytes());
     let mut events: Vec<&str> = new.events.iter().map(|kind| kind.as_str()).collect();
     events.sort_unstable();
     events.dedup();
