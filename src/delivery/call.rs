@@ -20,6 +20,7 @@ use crate::providers::meta::{MetaClient, Sender};
 use crate::runtime::secrets::SecretKey;
 use crate::store::delivery::Begun;
 use crate::store::outcomes::{Call, Record};
+use crate::store::senders::token_context;
 use crate::wiring::Parts;
 
 /// Beyond the call's own time limit: what recording may take before the outcome counts as lost.
@@ -105,7 +106,7 @@ impl Caller {
     }
 
     async fn call(&self, message: &Begun) -> Outcome {
-        let context = format!("instance:{}:{}", message.key.account_id, message.instance_id);
+        let context = token_context(message.key.account_id, &message.instance_id);
         let token = match self.secret_key.open(&context, &message.token_sealed) {
             Ok(token) => token,
             Err(error) => {

@@ -19,8 +19,8 @@ use tracing::{debug, warn};
 
 /// Most connections served at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 10_000;
-/// A client has this long for the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client has this long for the head of a request; a connection kept open between requests is closed after it.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Open connections have this long to finish after a stop.
 const DRAIN: Duration = Duration::from_secs(8);
 

@@ -7,6 +7,12 @@ use uuid::Uuid;
 use super::{Db, StoreError, outcomes};
 use crate::domain::id::DeliveryKey;
 
+/// What a sender's token is sealed with: its place, so that one copied to another row cannot be read.
+#[must_use]
+pub fn token_context(account_id: i64, instance_id: &str) -> String {
+    format!("instance:{account_id}:{instance_id}")
+}
+
 /// Holds the instance until the provider's deadline; `account_wide`: all of the account's instances of the same provider,
 /// because the limit is the business account's or the app's. A later deadline stays.
 ///

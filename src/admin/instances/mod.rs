@@ -8,6 +8,7 @@ use crate::config::{self, Environment, Lookup};
 use crate::domain::instance::{Connection, Provider};
 use crate::domain::rate::Rate;
 use crate::store::instances::{self, INSTANCE_ID_TAKEN, InstanceRow, NewInstance, PHONE_NUMBER_TAKEN};
+use crate::store::senders::token_context;
 use crate::store::{Session, StoreError};
 
 /// What Meta grants a number at first is 80/s; this leaves room for whatever else uses it.
@@ -163,7 +164,7 @@ fn refused<T>(problem: &str) -> Result<T, AdminError> {
 /// [`AdminError`]: arguments that do not fit, no such account, an id or a number that is taken.
 pub async fn create(admin: &Admin, new: &Create) -> Result<(), AdminError> {
     let Settled { base_url, token } = new.settle(admin.environment, &config::environment)?;
-    let sealed = admin.secret_key.seal(&format!("instance:{}:{}", new.account, new.id), token.as_bytes());
+    let sealed = admin.secret_key.seal(&token_context(new.account, &new.id), token.as_bytes());
     let row = NewInstance {
         account_id: new.account,
         instance_id: &new.id,

@@ -59,8 +59,8 @@ with wanted as (
 select c.account_id, c.event_id, c.endpoint_id, c.attempts, e.url, e.secret_sealed,
        case when e.previous_secret_until > now() then e.previous_secret end as previous_secret,
        e.failing_since is not null as failing,
-       v.kind, v.instance_id, i.name as instance_name, v.message_id, m.log_id, v.recipient, v.status::text,
-       v.previous_status::text, v.sequence, v.error, v.reason, v.message_text, v.request_id, v.occurred_at
+       v.kind, v.instance_id, i.name as instance_name, v.message_id, m.log_id, v.recipient, coalesce(v.state, v.status::text) as status,
+       coalesce(v.previous_state, v.previous_status::text) as previous_status, v.sequence, v.error, v.reason, v.message_text, v.request_id, v.occurred_at
 from claimed c
 join webhook_endpoints e using (account_id, endpoint_id)
 join events v using (account_id, event_id)

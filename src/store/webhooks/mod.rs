@@ -27,7 +27,7 @@ use open_delivery;
 /// What an endpoint's secrets are sealed with: their place, so that one copied to another row cannot be read.
 #[must_use]
 pub fn secret_context(account_id: i64, endpoint_id: Uuid) -> String {
-    format!("webhook {account_id}/{endpoint_id}")
+    format!("endpoint:{account_id}:{endpoint_id}")
 }
 
 const DEFER: &str = concat!(
