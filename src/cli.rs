@@ -30,6 +30,12 @@ pub enum Command {
     Sandbox(SandboxArgs),
     /// Ask the process of this environment whether it is ready: exit code 0 or 1.
     Healthcheck,
+    /// Show the whole pipeline at work against the sandbox.
+    Demo {
+        /// End when every expected webhook came, with 0, or else after a minute.
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod callbacks;
 pub mod config;
 pub mod delivery;
+pub mod demo;
 pub mod domain;
 pub mod gateway;
 pub mod guard;
