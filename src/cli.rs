@@ -30,15 +30,21 @@ pub enum Command {
     Sandbox(SandboxArgs),
     /// Ask the process of this environment whether it is ready: exit code 0 or 1.
     Healthcheck,
+    /// Show the whole pipeline at work against the sandbox.
+    Demo {
+        /// End when every expected webhook came, with 0, or else after a minute.
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
 pub struct SandboxArgs {
     /// Where it is reached.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090", env = "GATEPOST_SANDBOX_LISTEN")]
     pub listen: SocketAddr,
     /// Where callbacks go, for example http://127.0.0.1:8080/callbacks/meta; none where not given.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "GATEPOST_SANDBOX_CALLBACK_URL")]
     pub callback_url: Option<String>,
     /// The access token that every send must carry; any will do where not given.
     #[arg(long)]

@@ -9,7 +9,7 @@ use gatepost::admin::{self, AdminError, health, migrate};
 use gatepost::config::{self, Environment, LogConfig, SandboxConfig};
 use gatepost::runtime::{logging, process};
 use gatepost::wiring::{self, StartError};
-use gatepost::{gateway, sandbox};
+use gatepost::{demo, gateway, sandbox};
 use tokio_util::sync::CancellationToken;
 
 use self::cli::{Command, SandboxArgs};
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Admin(args) => admin::main(args),
         Command::Sandbox(args) => process::run("gateway sandbox", |stop| run_sandbox(args, stop)),
         Command::Healthcheck => process::run("gateway healthcheck", run_healthcheck),
+        Command::Demo { once } => demo::main(once),
     }
 }
 

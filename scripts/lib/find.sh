@@ -1,5 +1,5 @@
 # Which way to get the services: sourced by scripts/services.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2086,SC2012    # variables of scripts/services; words that become several
 
 say() { printf 'services: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -11,7 +11,7 @@ owner_is_gone() {
   local pid=${1#"$(run_name '')"}
   pid=${pid%%-*}
   case $pid in ''|*[!0-9]*) return 1 ;; esac
-  ! ps -p "$pid" >/dev/null
+  if [ -d /proc/self ]; then [ ! -d "/proc/$pid" ]; else ! ps -p "$pid" >/dev/null; fi
 }
 
 # Prints the way; with the argument "install" the packages of the local way are installed if nothing else is left.

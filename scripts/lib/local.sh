@@ -1,5 +1,5 @@
 # Private servers from installed binaries: sourced by scripts/services.
-# shellcheck shell=bash disable=SC2086    # words that become several arguments, or none
+# shellcheck shell=bash disable=SC2154,SC2086,SC2012,SC2164    # as in find.sh; and errors end scripts/services
 
 # Makes a folder for the data of the process OWNER and prints it; removes those of owners that were killed.
 make_folder() {
@@ -9,7 +9,7 @@ make_folder() {
     parent=/tmp    # a project below /root: out of that user's reach
   fi
   for folder in "$parent"/gatepost-run-*; do
-    if owner_is_gone "${folder##*/}"; then rm -rf "$folder"; fi
+    if owner_is_gone "${folder##*/}"; then rm -rf "$folder" || true; fi
   done
   folder=$(mktemp -d "$parent/$(run_name "$owner")-XXXXXX")
   chmod 711 "$folder"
@@ -40,7 +40,9 @@ end_with() {
 
 # Whoever wanted the server may have gone while it was prepared, before it was bound to its parent.
 exit_if_orphaned() {
-  [ "$(ps -o ppid= -p $$ | tr -d ' ')" = "$PPID" ] || exit 1
+  local parent
+  if [ -r /proc/self/stat ]; then read -r _ _ _ parent _ <"/proc/$$/stat"; else parent=$(ps -o ppid= -p $$); fi
+  [ "$((parent))" = "$PPID" ] || exit 1
 }
 
 # Becomes a PostgreSQL server.
@@ -110,9 +112,10 @@ epmd_binary() {
 
 # A port that nobody listens on, below the range that the system takes the ports of outgoing connections from.
 free_port() {
-  local port
-  while port=$((20000 + RANDOM % 12000)); do
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+  local port attempt
+  for attempt in 1 2 3 4 5 6 7 8 9; do
+    port=$((20000 + RANDOM % 12000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
   done
-  echo "$port"
+  die "found no free port in $attempt attempts"
 }

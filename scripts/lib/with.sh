@@ -1,5 +1,5 @@
 # Services for the time that one command runs: sourced by scripts/services.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2086    # as in find.sh
 
 log_folder=    # data and logs of the local way
 containers=    # names of the containers to remove
@@ -135,7 +135,6 @@ stop_services() {
   [ -z "$rabbitmq_pid" ] || end_process "$rabbitmq_pid" KILL 20
   [ -z "$postgres_pid" ] || end_process "$postgres_pid" QUIT 20
   [ -z "$log_folder" ] || rm -rf "$log_folder"
-  # shellcheck disable=SC2086
   [ -z "$containers" ] || docker rm --force --volumes $containers >/dev/null 2>&1 || true
 }
 
@@ -143,7 +142,7 @@ stop_services() {
 end_process() {
   local pid=$1 signal=$2 deadline=$((SECONDS + $3))
   kill -s "$signal" "$pid" || return 0
-  while kill -0 "$pid"; do
+  while kill -0 "$pid" && [ "$SECONDS" -lt $((deadline + 5)) ]; do
     [ "$SECONDS" -lt "$deadline" ] || kill -s KILL "$pid"
     sleep 0.05
   done

@@ -83,6 +83,11 @@ impl Recorder {
         }
         // Ended from outside: the process does not wait for this longer than its grace.
         let never = CancellationToken::new();
+        // First what concerns others: it can be done twice, and is lost if the process dies after the record.
+        for effect in effects {
+            let owed = until_ok("effect", &never, || self.apply(&effect)).await;
+            self.tell(owed.unwrap_or_default());
+        }
         let mut parts = vec![records];
         while let Some(mut part) = parts.pop() {
             let outcome = until_ok("record", &never, || self.write(&part)).await;
@@ -95,10 +100,6 @@ impl Recorder {
                 Some(Err(error)) => error!(%error, "an outcome is refused by the database"),
                 None => return,
             }
-        }
-        for effect in effects {
-            let owed = until_ok("effect", &never, || self.apply(&effect)).await;
-            self.tell(owed.unwrap_or_default());
         }
         join_all(tickets.into_iter().map(Ticket::finish)).await;
     }

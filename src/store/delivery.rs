@@ -70,7 +70,7 @@ with candidates as materialized (
         from messages m
         where m.account_id = k.account_id and m.message_id = k.message_id
           and m.status in ('queued', 'sending') and not m.in_flight
-          and (m.not_before is null or m.not_before <= now()) and (m.lease is null or m.due_at <= now())
+          and (m.not_before is null or m.not_before <= now()) and (m.lease is null or m.lease = $3::uuid or m.due_at <= now())
         for update skip locked) m
 ), facts as materialized (
     select c.*, n.interval_us, n.burst, n.hold_until, case
@@ -166,7 +166,7 @@ returning m.account_id, m.message_id, s.step, m.request_id,
 
 /// Claims those of the messages that may be attempted now, for `lease`, and reserves their pacing slots. Messages that
 /// must wait longer are put off in the same statement and not returned; ids that are not claimable (done, canceled,
-/// leased) are passed over.
+/// leased) are passed over. Claiming again under the same token is safe: the answer to the first claim may have been lost.
 ///
 /// # Errors
 /// [`StoreError`]; then nothing is claimed.

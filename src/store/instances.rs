@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::{Db, StoreError};
 use crate::domain::instance::{Connection, Provider};
@@ -36,6 +37,8 @@ pub struct InstanceRow {
     pub paused_reason: Option<String>,
     /// The provider throttled it until then.
     pub hold_until: Option<Timestamp>,
+    /// Why it was throttled, or is suspect.
+    pub hold_reason: Option<String>,
     /// The pacing rate, as operators write it.
     pub rate: String,
     /// When it was made.
@@ -76,6 +79,7 @@ impl From<&Row> for InstanceRow {
             paused_at: row.get("paused_at"),
             paused_reason: row.get("paused_reason"),
             hold_until: row.get("hold_until"),
+            hold_reason: row.get("hold_reason"),
             rate: rate.to_string(),
             created_at: row.get("created_at"),
         }
@@ -125,7 +129,19 @@ pub async fn insert_pacing(db: &impl Db, account_id: i64, instance_id: &str) -> 
     Ok(())
 }
 
-/// Pauses for a review; already paused, it keeps its time and takes the new reason. False: no such instance.
+/// What is told to the account's endpoints, in the statement that changes the instance. Nobody publishes it: it is due
+/// at once, so that `sweep` does.
+const OWE: &str = "
+        owed as (
+            insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
+            select t.account_id, t.event_id, e.endpoint_id, now()
+            from told t join webhook_endpoints e on e.account_id = t.account_id
+            where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
+        )
+        select from changed";
+
+/// Pauses for a review and tells the customer; already paused, it keeps its time and takes the new reason, and nobody
+/// is told. False: no such instance.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -135,15 +151,23 @@ pub async fn pause(
     instance_id: &str,
     reason: Option<&str>,
 ) -> Result<bool, StoreError> {
-    let changed = db
-        .execute(
-            "-- instances.pause
-            update instances set paused_at = coalesce(paused_at, now()), paused_reason = $3
-            where account_id = $1 and instance_id = $2",
-            &[&account_id, &instance_id, &reason],
-        )
-        .await?;
-    Ok(changed == 1)
+    let sql = format!(
+        "-- instances.pause
+        with before as (
+            select paused_at from instances where account_id = $1 and instance_id = $2 for update
+        ), changed as (
+            update instances n set paused_at = coalesce(n.paused_at, now()), paused_reason = $3
+            from before
+            where n.account_id = $1 and n.instance_id = $2
+            returning n.account_id, n.instance_id, before.paused_at is null as is_new
+        ), told as (
+            insert into events (account_id, event_id, kind, instance_id, reason)
+            select account_id, $4, 'instance.paused', instance_id, $3 from changed where is_new
+            returning account_id, event_id, kind
+        ), {OWE}"
+    );
+    let rows = db.query(&sql, &[&account_id, &instance_id, &reason, &Uuid::now_v7()]).await?;
+    Ok(!rows.is_empty())
 }
 
 /// Ends a review; false: no such instance.
@@ -162,7 +186,8 @@ pub async fn resume(db: &impl Db, account_id: i64, instance_id: &str) -> Result<
     Ok(changed == 1)
 }
 
-/// Changes the connection; false: no such instance.
+/// Changes the connection and tells the customer, unless it is so already; opened, it forgets why it was suspect.
+/// False: no such instance.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -172,14 +197,26 @@ pub async fn set_connection(
     instance_id: &str,
     connection: Connection,
 ) -> Result<bool, StoreError> {
-    let changed = db
-        .execute(
-            "-- instances.set_connection
-            update instances set connection = $3 where account_id = $1 and instance_id = $2",
-            &[&account_id, &instance_id, &connection.as_str()],
-        )
-        .await?;
-    Ok(changed == 1)
+    let sql = format!(
+        "-- instances.set_connection
+        with before as (
+            select connection from instances where account_id = $1 and instance_id = $2 for update
+        ), changed as (
+            update instances n
+            set connection = $3,
+                hold_reason = case when $3 <> 'open' or n.hold_until > now() then n.hold_reason end
+            from before
+            where n.account_id = $1 and n.instance_id = $2
+            returning n.account_id, n.instance_id, before.connection as previous
+        ), told as (
+            insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
+            select account_id, $4, 'instance.connection_updated', instance_id, $3, previous, 'operator'
+            from changed where previous <> $3
+            returning account_id, event_id, kind
+        ), {OWE}"
+    );
+    let rows = db.query(&sql, &[&account_id, &instance_id, &connection.as_str(), &Uuid::now_v7()]).await?;
+    Ok(!rows.is_empty())
 }
 
 /// Changes the pacing rate; false: no such instance.
@@ -240,7 +277,7 @@ pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, Sto
         .query(
             "-- instances.list
             select instance_id, name, provider, base_url, phone_number_id, connection, paused_at, paused_reason,
-                hold_until, interval_us, burst, created_at
+                hold_until, hold_reason, interval_us, burst, created_at
             from instances where account_id = $1 order by instance_id",
             &[&account_id],
         )

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
-use super::{Db, Pool, StoreError, connection_config};
+use super::{Db, Pool, StoreError, connection_config, tls};
 use crate::config::Hidden;
 
 mod embedded {
@@ -36,7 +35,7 @@ pub fn needed() -> i32 {
 pub async fn migrate(url: &Hidden) -> Result<Vec<i32>, StoreError> {
     let mut config = connection_config(url)?;
     config.options("-c timezone=UTC");
-    let (mut client, connection) = config.connect(NoTls).await?;
+    let (mut client, connection) = config.connect(tls::connector(&config)?).await?;
     let connection = tokio::spawn(connection);
     let work = async {
         client.query("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;

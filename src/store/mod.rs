@@ -20,14 +20,16 @@ pub mod recipients;
 pub mod reports;
 pub mod senders;
 pub mod suppressions;
+mod tls;
 pub mod webhooks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use tokio_postgres::Row;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
 
 use crate::config::Hidden;
 
@@ -145,8 +147,12 @@ impl Pool {
     /// [`StoreError::Url`].
     pub fn new(url: &Hidden, size: usize) -> Result<Self, StoreError> {
         let config = connection_config(url)?;
-        let manager =
-            Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let connector = tls::connector(&config)?;
+        let manager = Manager::from_config(
+            config,
+            connector,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
         let pool = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
@@ -185,6 +191,10 @@ pub(crate) fn connection_config(url: &Hidden) -> Result<tokio_postgres::Config, 
         .map_err(|_| StoreError::Url("expected postgres://user:password@host/database".into()))?;
     let given = config.get_options().unwrap_or_default().to_owned();
     config.options(format!("{SESSION_OPTIONS} {given}"));
+    // Half-trusted connections are of no use: TLS with verification where the address asks for it, else none.
+    if config.get_ssl_mode() != SslMode::Require {
+        config.ssl_mode(SslMode::Disable);
+    }
     config.application_name("gatepost");
     config.connect_timeout(CONNECT_TIMEOUT);
     config.tcp_user_timeout(Duration::from_secs(5));

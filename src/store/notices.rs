@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::poll_fn;
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{StoreError, connection_config};
+use super::{StoreError, connection_config, tls};
 use crate::config::Hidden;
 use crate::runtime::retry::pauses;
 
@@ -42,7 +42,8 @@ pub async fn listen(url: &Hidden, stop: CancellationToken, mut tell: impl FnMut(
 
 /// Listens until the connection ends.
 async fn listen_once(url: &Hidden, tell: &mut (impl FnMut(Notice) + Send)) -> Result<(), StoreError> {
-    let (client, mut connection) = connection_config(url)?.connect(NoTls).await?;
+    let config = connection_config(url)?;
+    let (client, mut connection) = config.connect(tls::connector(&config)?).await?;
     let mut messages = poll_fn(move |cx| connection.poll_message(cx));
     let mut subscribe = Box::pin(client.batch_execute("listen gatepost_changes"));
     let mut subscribed = false;

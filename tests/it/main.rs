@@ -8,7 +8,10 @@
 
 mod admin;
 mod architecture;
+mod delivery;
+mod durability;
 mod life;
+mod pacing;
 mod schema;
 mod support;
 
@@ -79,6 +82,27 @@ fn main() {
         admin::admin_stores_no_secret_in_clear,
         admin::admin_is_heeded_by_running_gateways_within_a_second,
         admin::admin_makes_keys_that_work_at_once,
+        delivery::a_job_delivered_twice_makes_one_call,
+        delivery::two_workers_call_once_for_each_of_many,
+        delivery::a_permanent_refusal_fails_at_once,
+        delivery::a_transient_failure_is_tried_again,
+        delivery::throttles_delay_and_do_not_count,
+        delivery::an_instance_error_holds_the_sender,
+        delivery::a_timeout_is_unknown_and_not_a_second_send,
+        delivery::the_attempt_is_recorded_before_the_call,
+        delivery::suppression_is_checked_again_before_the_attempt,
+        delivery::an_old_message_expires_unsent,
+        delivery::an_unreachable_provider_is_tried_again_until_the_validity_ends,
+        pacing::three_workers_keep_one_rate,
+        pacing::a_slow_rate_is_kept_too,
+        pacing::a_burst_leaves_at_once,
+        pacing::a_code_passes_a_backlog,
+        pacing::one_person_is_not_flooded,
+        pacing::a_long_backlog_is_refused_at_the_door,
+        durability::sends_are_accepted_without_rabbitmq,
+        durability::service_resumes_when_postgres_is_back,
+        durability::a_silent_database_is_noticed_in_time,
+        durability::a_killed_gateway_loses_nothing,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {
