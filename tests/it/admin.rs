@@ -145,7 +145,8 @@ pub async fn admin_says_what_is_allowed(services: &Services) {
             "all, non-essential",
         ),
         (vec!["api-key", "revoke", "--account", a], "--id"),
-        (vec!["account", "destroy"], "account"),
+        (vec!["account", "destroy"], "create, set-plan, set-limits, set-api-access, suspend, activate, list"),
+        (vec!["account"], "create, set-plan, set-limits, set-api-access, suspend, activate, list"),
     ] {
         let (code, out, error) = world.run_admin(&line).await;
         assert_eq!((code, out.as_str()), (2, ""), "{line:?}: {error}");
