@@ -4,12 +4,12 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
+use tracing::info;
 use uuid::Uuid;
 
 use crate::domain::refusal::Refusal;
 
-/// Every answer names its request.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 #[derive(Serialize)]
@@ -50,10 +50,30 @@ pub fn refuse(refusal: &Refusal) -> Response<Body> {
     response
 }
 
+/// A request's name.
+pub(super) fn new_request_id() -> String {
+    Uuid::now_v7().simple().to_string()
+}
+
+/// Every answer names its request.
+pub(super) fn name(response: &mut Response<Body>, request_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+}
+
+/// A refusal as the whole answer to a request, logged.
+pub(super) fn refuse_as(request_id: &str, refusal: &Refusal) -> Response<Body> {
+    info!(request_id, error = refusal.code(), "refused");
+    let mut response = refuse(refusal);
+    name(&mut response, request_id);
+    response
+}
+
 pub(super) async fn not_found() -> Response<Body> {
-    refuse(&Refusal::NotFound)
+    refuse_as(&new_request_id(), &Refusal::NotFound)
 }
 
 pub(super) async fn method_not_allowed() -> Response<Body> {
-    refuse(&Refusal::MethodNotAllowed)
+    refuse_as(&new_request_id(), &Refusal::MethodNotAllowed)
 }
