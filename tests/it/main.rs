@@ -10,8 +10,10 @@ mod admin;
 mod architecture;
 mod delivery;
 mod durability;
+mod errors;
 mod life;
 mod pacing;
+mod precedence;
 mod schema;
 mod support;
 
@@ -82,6 +84,9 @@ fn main() {
         admin::admin_stores_no_secret_in_clear,
         admin::admin_is_heeded_by_running_gateways_within_a_second,
         admin::admin_makes_keys_that_work_at_once,
+        errors::errors_are_the_catalogues,
+        errors::errors_outside_the_catalogue_have_its_shape,
+        precedence::precedence_is_the_catalogues_order,
         delivery::a_job_delivered_twice_makes_one_call,
         delivery::two_workers_call_once_for_each_of_many,
         delivery::a_permanent_refusal_fails_at_once,
