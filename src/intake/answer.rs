@@ -35,19 +35,8 @@ pub(super) fn json(status: u16, body: String) -> Response<Body> {
 }
 
 /// A refusal's body.
-#[must_use]
-pub fn refused_body(refusal: &Refusal) -> String {
+pub(super) fn refused_body(refusal: &Refusal) -> String {
     serde_json::to_string(&refusal.body()).expect("strings and numbers always serialise")
-}
-
-/// A refusal as an answer, with `Retry-After` where a time is known.
-#[must_use]
-pub fn refuse(refusal: &Refusal) -> Response<Body> {
-    let mut response = json(refusal.http_status(), refused_body(refusal));
-    if let Some(seconds) = refusal.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
 }
 
 /// A request's name.
@@ -62,18 +51,33 @@ pub(super) fn name(response: &mut Response<Body>, request_id: &str) {
     }
 }
 
-/// A refusal as the whole answer to a request, logged.
-pub(super) fn refuse_as(request_id: &str, refusal: &Refusal) -> Response<Body> {
+/// A refusal as the answer to a request, with `Retry-After` where a time is known; logged.
+pub(super) fn refuse(request_id: &str, refusal: &Refusal) -> Response<Body> {
     info!(request_id, error = refusal.code(), "refused");
-    let mut response = refuse(refusal);
+    let mut response = json(refusal.http_status(), refused_body(refusal));
+    if let Some(seconds) = refusal.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     name(&mut response, request_id);
     response
 }
 
+/// The whole answer, with its head, to a request that no handler gets to see; logged.
+#[must_use]
+pub fn headers_too_large() -> String {
+    let (request_id, refusal) = (new_request_id(), Refusal::HeadersTooLarge);
+    info!(request_id, error = refusal.code(), "refused");
+    let body = refused_body(&refusal);
+    format!(
+        "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nx-request-id: {request_id}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 pub(super) async fn not_found() -> Response<Body> {
-    refuse_as(&new_request_id(), &Refusal::NotFound)
+    refuse(&new_request_id(), &Refusal::NotFound)
 }
 
 pub(super) async fn method_not_allowed() -> Response<Body> {
-    refuse_as(&new_request_id(), &Refusal::MethodNotAllowed)
+    refuse(&new_request_id(), &Refusal::MethodNotAllowed)
 }

@@ -14,7 +14,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::Intake;
-use super::answer::{json, name, new_request_id, refuse_as, refused_body, success};
+use super::answer::{json, name, new_request_id, refuse, refused_body, success};
 use super::authenticate::authenticate;
 use super::outcomes::Outcome;
 use super::request::{check_media_type, idempotency_key, preferred_wait, read_body};
@@ -47,7 +47,7 @@ pub(super) async fn send(State(intake): State<Arc<Intake>>, request: Request) ->
             name(&mut response, &request_id);
             response
         }
-        Err(refusal) => refuse_as(&request_id, &refusal),
+        Err(refusal) => refuse(&request_id, &refusal),
     }
 }
 

@@ -11,6 +11,7 @@ mod architecture;
 mod delivery;
 mod durability;
 mod errors;
+mod hostile;
 mod life;
 mod pacing;
 mod precedence;
@@ -81,12 +82,21 @@ fn main() {
         schema::schema_explains_its_columns,
         admin::admin_prints_one_object,
         admin::admin_says_what_is_allowed,
+        admin::admin_names_what_is_not_there,
         admin::admin_stores_no_secret_in_clear,
         admin::admin_is_heeded_by_running_gateways_within_a_second,
         admin::admin_makes_keys_that_work_at_once,
         errors::errors_are_the_catalogues,
         errors::errors_outside_the_catalogue_have_its_shape,
         precedence::precedence_is_the_catalogues_order,
+        hostile::hostile_json_is_refused,
+        hostile::hostile_fields_are_named,
+        hostile::hostile_media_are_named,
+        hostile::hostile_media_types_are_refused,
+        hostile::hostile_sizes_are_refused,
+        hostile::hostile_slow_bodies_are_given_up,
+        hostile::hostile_headers_are_refused,
+        hostile::hostile_bytes_do_no_harm,
         delivery::a_job_delivered_twice_makes_one_call,
         delivery::two_workers_call_once_for_each_of_many,
         delivery::a_permanent_refusal_fails_at_once,
