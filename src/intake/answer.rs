@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::refusal::Refusal;
 
-/// Every answer names its request.
+/// The answer to a send names its request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
