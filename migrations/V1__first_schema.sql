@@ -86,6 +86,7 @@ create table recipient_pacing (
     primary key (account_id, instance_id, recipient)
 ) with (fillfactor = 70);
 comment on table recipient_pacing is 'the provider''s limit per pair of sender and recipient; rows whose next_at has passed are swept';
+comment on column recipient_pacing.next_at is 'when the pair''s schedule is empty again';
 create index recipient_pacing_by_age on recipient_pacing (next_at);
 
 create table quota_usage (
@@ -133,6 +134,7 @@ create table policy_log (
 );
 comment on table policy_log is 'every decision past authentication; no message text and no clear phone number';
 comment on column policy_log.recipient_hash is 'HMAC of the phone number under a key derived from the secret key';
+comment on column policy_log.signals is 'the rules that fired, as the guard names them';
 
 create table messages (
     account_id          bigint not null,
@@ -228,6 +230,7 @@ create table events (
 );
 comment on table events is 'append-only: what happened, as customers are told; written in the commit of what it reports';
 comment on column events.recipient is 'E.164 digits: the person written to, or who wrote';
+comment on column events.sequence is 'number of the message''s rises of status up to this one, so that late arrivals can be told';
 comment on column events.state is 'instance.connection_updated only: the connection''s state';
 comment on column events.message_text is 'recipient.opted_out and opted_in only: the words the person sent';
 
@@ -265,6 +268,7 @@ create table webhook_deliveries (
 ) with (fillfactor = 70);
 comment on column webhook_deliveries.due_at is 'when somebody must look at the row again; null: final';
 comment on column webhook_deliveries.not_before is 'not to be attempted earlier: a retry''s delay';
+comment on column webhook_deliveries.attempts is 'attempts made so far; the next one''s time follows from it';
 comment on column webhook_deliveries.lease is 'token of the worker that claimed the row; the lease ends at due_at';
 create index webhook_deliveries_due on webhook_deliveries (due_at) where due_at is not null;
 
@@ -281,6 +285,7 @@ create table webhook_attempts (
     primary key (account_id, event_id, endpoint_id, attempt)
 );
 comment on column webhook_attempts.answer is 'the beginning of the endpoint''s answer, at most 16 KiB';
+comment on column webhook_attempts.attempt is 'counts every attempt of the delivery, from 1';
 
 -- Raw provider callbacks: stored before they are answered, applied afterwards.
 create table callbacks (

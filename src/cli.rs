@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use gatepost::admin;
 use gatepost::sandbox::Settings;
 
@@ -87,7 +87,7 @@ pub fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse_from(&arguments).map_err(|error| {
         let json = arguments.iter().any(|argument| argument == "--json");
         if error.use_stderr() && json {
-            return admin::refuse_arguments(&in_one_line(&error), json);
+            return admin::refuse_arguments(&in_one_line(&error, &arguments), json);
         }
         // Fails where nobody reads it.
         let _ = error.print();
@@ -96,21 +96,36 @@ pub fn parse() -> Result<Cli, ExitCode> {
 }
 
 /// What is wrong and what is allowed, without the hints on usage that follow.
-fn in_one_line(error: &clap::Error) -> String {
+fn in_one_line(error: &clap::Error, arguments: &[OsString]) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "a command is missing, see --help".to_owned();
+        return format!("a command is missing: one of {}", commands(arguments));
     }
     let text = error.render().to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let lines: Vec<&str> = paragraph.trim_start_matches("error: ").lines().map(str::trim).collect();
-    lines.join(" ")
+    let problem = lines.join(" ");
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => format!("{problem}: allowed are {}", commands(arguments)),
+        _ => problem,
+    }
+}
+
+/// The names of the commands that may follow those among the arguments.
+fn commands(arguments: &[OsString]) -> String {
+    let mut command = Cli::command();
+    for argument in arguments.iter().skip(1).filter(|argument| !argument.to_string_lossy().starts_with('-')) {
+        let Some(next) = command.find_subcommand(argument).cloned() else { break };
+        command = next;
+    }
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::{Cli, in_one_line};
+    use super::{Cli, OsString, in_one_line};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -120,7 +135,8 @@ mod tests {
     #[test]
     fn bad_arguments_are_explained_in_one_line() {
         let cases = [
-            ("gateway admin", "a command is missing"),
+            ("gateway admin", "one of account, instance, api-key, webhook, suppression"),
+            ("gateway admin account destroy", "create, set-plan"),
             ("gateway admin account create --name N --plan gold", "starter, growth, scale"),
             ("gateway admin account create --name N", "--plan"),
             ("gateway admin account create --name N --plan scale --timezone Mars", "IANA"),
@@ -135,7 +151,8 @@ mod tests {
             ("gateway sandbox --fault-percent 101", "0..=100"),
         ];
         for (line, named) in cases {
-            let problem = in_one_line(&Cli::try_parse_from(line.split(' ')).unwrap_err());
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let problem = in_one_line(&Cli::try_parse_from(&arguments).unwrap_err(), &arguments);
             assert!(problem.contains(named) && !problem.contains('\n'), "{line}: {problem}");
         }
     }

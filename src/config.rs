@@ -90,6 +90,8 @@ pub struct Config {
     pub notify_concurrency: usize,
     /// `GATEPOST_WEBHOOK_TIMEOUT_MS`: one webhook, including the answer's body.
     pub webhook_timeout: Duration,
+    /// `GATEPOST_BODY_TIMEOUT_MS`: how long a customer may take to send a request's body.
+    pub body_timeout: Duration,
     /// `GATEPOST_ACCEPT_DUE_MS`: how long after acceptance `sweep` looks at a message nobody has claimed.
     pub accept_due: Duration,
     /// `GATEPOST_LEASE_MS`: how long a claimed message belongs to a worker.
@@ -153,6 +155,7 @@ impl Config {
             provider_timeout: millis("GATEPOST_PROVIDER_TIMEOUT_MS", 20_000)?,
             notify_concurrency: count(lookup, "GATEPOST_NOTIFY_CONCURRENCY", 256)?,
             webhook_timeout: millis("GATEPOST_WEBHOOK_TIMEOUT_MS", 15_000)?,
+            body_timeout: millis("GATEPOST_BODY_TIMEOUT_MS", 10_000)?,
             accept_due: millis("GATEPOST_ACCEPT_DUE_MS", 10_000)?,
             lease: millis("GATEPOST_LEASE_MS", 30_000)?,
             unknown_deadline: millis("GATEPOST_UNKNOWN_DEADLINE_MS", 600_000)?,

@@ -32,6 +32,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
         directory,
         secret_key: parts.config.secret_key.clone(),
         clock: parts.clock.clone(),
+        body_timeout: parts.config.body_timeout,
         due_ms: i32::try_from(parts.config.accept_due.as_millis()).unwrap_or(i32::MAX),
     };
     let (api, committing) = intake::start(customers, &parts.stop);

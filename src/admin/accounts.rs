@@ -69,10 +69,10 @@ pub(super) struct SetLimits {
     #[arg(value_parser = parse::account_id)]
     account: i64,
     /// Messages a day.
-    #[arg(long, group = "change", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, group = "change", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..))]
     daily: Option<i32>,
     /// Messages a calendar month.
-    #[arg(long, group = "change", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, group = "change", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..))]
     monthly: Option<i32>,
     /// Back to the plan's limits.
     #[arg(long, group = "change", conflicts_with_all = ["daily", "monthly"])]

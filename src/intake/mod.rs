@@ -10,6 +10,7 @@ mod request;
 mod send;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
@@ -34,6 +35,7 @@ pub struct Intake {
     pool: Pool,
     secret_key: SecretKey,
     clock: Clock,
+    body_timeout: Duration,
 }
 
 /// What the intake is built from.
@@ -48,6 +50,8 @@ pub struct Parts {
     pub secret_key: SecretKey,
     /// For the accounts' days.
     pub clock: Clock,
+    /// How long a customer may take to send a body.
+    pub body_timeout: Duration,
     /// How long after acceptance somebody looks at a message that nobody has claimed, in milliseconds.
     pub due_ms: i32,
 }
@@ -62,6 +66,7 @@ pub fn start(parts: Parts, stop: &CancellationToken) -> (Router, JoinHandle<()>)
         pool: parts.pool,
         secret_key: parts.secret_key,
         clock: parts.clock,
+        body_timeout: parts.body_timeout,
     };
     let router = Router::new()
         .route("/api/send-message", post(send::send))

@@ -12,8 +12,6 @@ use crate::domain::refusal::Refusal;
 
 /// The largest body.
 const LARGEST_BODY: usize = 64 * 1024;
-/// A client has this long to send it.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 255;
 /// The longest wait a `Prefer: wait=` is granted.
@@ -33,9 +31,9 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
     if json && utf8 { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
 }
 
-/// Reads the body, at most 64 KiB and for at most 10 seconds.
-pub(super) async fn read_body(body: Body) -> Result<Bytes, Refusal> {
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, LARGEST_BODY).collect()).await {
+/// Reads the body, at most 64 KiB and for at most `longest`.
+pub(super) async fn read_body(body: Body, longest: Duration) -> Result<Bytes, Refusal> {
+    match tokio::time::timeout(longest, Limited::new(body, LARGEST_BODY).collect()).await {
         Err(_) => Err(Refusal::RequestTimeout),
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::PayloadTooLarge),

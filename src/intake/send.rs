@@ -76,7 +76,7 @@ async fn receive(
 
 impl Asking<'_> {
     async fn parse(&mut self, headers: &HeaderMap, body: Body) -> Result<SendRequest, Refusal> {
-        let body = read_body(body).await?;
+        let body = read_body(body, self.intake.body_timeout).await?;
         let request = send_request::parse(&body)?;
         self.idempotency = idempotency_key(headers)?.map(|key| (key, sha256(&body)));
         Ok(request)

@@ -6,11 +6,13 @@
     reason = "tests read the clock and the environment where the product may not"
 )]
 
+mod admin;
 mod architecture;
 mod delivery;
 mod durability;
 mod life;
 mod pacing;
+mod schema;
 mod support;
 
 use std::sync::Arc;
@@ -70,6 +72,16 @@ fn main() {
         life::life_of_two_messages,
         life::life_of_an_opt_out,
         life::life_has_no_marketing,
+        schema::schema_is_migrated_once,
+        schema::schema_is_migrated_by_four_at_once,
+        schema::schema_of_another_version_is_refused_by_name,
+        schema::schema_is_keyed_by_tenant,
+        schema::schema_explains_its_columns,
+        admin::admin_prints_one_object,
+        admin::admin_says_what_is_allowed,
+        admin::admin_stores_no_secret_in_clear,
+        admin::admin_is_heeded_by_running_gateways_within_a_second,
+        admin::admin_makes_keys_that_work_at_once,
         delivery::a_job_delivered_twice_makes_one_call,
         delivery::two_workers_call_once_for_each_of_many,
         delivery::a_permanent_refusal_fails_at_once,

@@ -1,9 +1,11 @@
 //! What the tests are made of.
 
+pub mod inside;
 pub mod process;
 pub mod proxy;
 pub mod receiver;
 pub mod services;
+pub mod wire;
 pub mod world;
 
 use std::future::Future;

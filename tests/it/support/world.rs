@@ -84,7 +84,7 @@ pub struct Customer {
     pub key: String,
     pub key_id: String,
     pub gateway_url: String,
-    http: reqwest::Client,
+    pub http: reqwest::Client,
 }
 
 impl Customer {
@@ -210,6 +210,14 @@ impl World {
         Process::start(binary, &environment, free_port(), &self.folder)
     }
 
+    /// Starts a gateway beside the first; gives its address as well.
+    pub async fn start_second_gateway(&self) -> (Process, String) {
+        let port = free_port();
+        let mut process = self.launch_at(Binary::Gateway, port);
+        process.wait_until_ready().await;
+        (process, format!("http://127.0.0.1:{port}"))
+    }
+
     /// Starts one of each.
     pub async fn start_all(&self) -> Vec<Process> {
         let mut processes: Vec<Process> = Binary::ALL.into_iter().map(|binary| self.launch(binary)).collect();
@@ -252,6 +260,11 @@ impl World {
         let account = id(&account);
         let limits = ["account", "set-limits", &account, "--daily", "1000000", "--monthly", "1000000"];
         self.admin(&limits).await;
+        self.customer_of(account, rate).await
+    }
+
+    /// An account that stands already, given an instance and a key.
+    pub async fn customer_of(&self, account: String, rate: &str) -> Customer {
         let phone_number_id = format!("1{:014}", rand::random_range(0..100_000_000_000_000_u64));
         self.admin(&[
             "instance",
