@@ -1,8 +1,11 @@
 //! What the tests are made of.
 
+pub mod meta;
 pub mod process;
+pub mod provider;
 pub mod proxy;
 pub mod receiver;
+pub mod rows;
 pub mod services;
 pub mod world;
 
