@@ -7,6 +7,9 @@
 )]
 
 mod architecture;
+mod callbacks;
+mod callbacks_opt_outs;
+mod callbacks_statuses;
 mod life;
 mod support;
 
@@ -67,6 +70,23 @@ fn main() {
         life::life_of_two_messages,
         life::life_of_an_opt_out,
         life::life_has_no_marketing,
+        callbacks::the_handshake_needs_the_token_and_the_mode,
+        callbacks::signatures_are_checked_over_the_raw_bytes,
+        callbacks::four_megabytes_are_the_limit,
+        callbacks::what_is_not_ours_changes_nothing,
+        callbacks::a_mark_counts_only_for_its_own_sender,
+        callbacks_statuses::any_order_ends_as_read,
+        callbacks_statuses::two_gateways_keep_every_life_in_line,
+        callbacks_statuses::one_post_may_hold_several_reports_of_a_message,
+        callbacks_statuses::a_report_may_overtake_the_answer,
+        callbacks_statuses::a_report_of_an_unknown_id_waits_for_its_message,
+        callbacks_statuses::delivery_outranks_a_reported_failure,
+        callbacks_opt_outs::an_arabic_stop_suppresses_in_the_exact_shape,
+        callbacks_opt_outs::a_button_says_it_too,
+        callbacks_opt_outs::a_repeated_stop_says_nothing_new,
+        callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
+        callbacks_opt_outs::a_preference_silences_what_is_not_essential,
+        callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {
