@@ -12,6 +12,8 @@ mod callbacks_opt_outs;
 mod callbacks_statuses;
 mod life;
 mod support;
+mod webhooks;
+mod webhooks_isolation;
 
 use std::sync::Arc;
 
@@ -87,6 +89,17 @@ fn main() {
         callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
         callbacks_opt_outs::a_preference_silences_what_is_not_essential,
         callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        webhooks::events_are_in_the_commit_of_what_they_tell,
+        webhooks::each_rise_is_told_in_the_documented_shape,
+        webhooks::a_failed_attempt_is_made_again_on_schedule,
+        webhooks::an_endpoint_that_is_gone_is_left_alone,
+        webhooks::redirects_are_not_followed,
+        webhooks::an_answer_is_kept_up_to_sixteen_kibibytes,
+        webhooks::an_endpoint_gets_what_it_asked_for,
+        webhooks::two_processes_send_each_event_once,
+        webhooks_isolation::a_dead_endpoint_delays_nobody,
+        webhooks_isolation::private_addresses_are_refused,
+        webhooks_isolation::an_allowed_network_is_reached_and_no_other,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {
