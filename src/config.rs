@@ -81,7 +81,8 @@ pub struct Config {
     pub environment: Environment,
     /// `GATEPOST_DATABASE_CONNECTIONS`: size of the pool.
     pub database_connections: usize,
-    /// `GATEPOST_DELIVER_CONCURRENCY`: provider calls in flight per `deliver` process.
+    /// `GATEPOST_DELIVER_CONCURRENCY`: provider calls in flight per `deliver` process; one-time codes have a quarter more
+    /// places of their own.
     pub deliver_concurrency: usize,
     /// `GATEPOST_PROVIDER_TIMEOUT_MS`: one provider call, including its body.
     pub provider_timeout: Duration,

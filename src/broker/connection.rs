@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lapin::{Channel, Connection, ConnectionProperties};
+use tracing::warn;
 
 use super::topology::Topology;
 use crate::config::Hidden;
@@ -42,6 +43,26 @@ pub(super) async fn open(
         Ok((connection, channel))
     };
     tokio::time::timeout(ANSWER_TIMEOUT, work).await.unwrap_or(Err(BrokerError::Timeout))
+}
+
+/// Declares the queues once, before a process relies on them. A broker that cannot be reached yet is no error: whoever
+/// uses it keeps trying.
+///
+/// # Errors
+/// [`BrokerError::Mismatch`].
+pub async fn check(url: &Hidden, topology: &Topology) -> Result<(), BrokerError> {
+    match open(url, "gatepost check", topology).await {
+        Ok((connection, _)) => {
+            // It is of no use any more, whatever it answers.
+            let _ = tokio::time::timeout(ANSWER_TIMEOUT, connection.close(200, "OK".into())).await;
+            Ok(())
+        }
+        Err(error @ BrokerError::Mismatch(_)) => Err(error),
+        Err(error) => {
+            warn!(%error, "RabbitMQ cannot be reached yet");
+            Ok(())
+        }
+    }
 }
 
 fn declared_differently(error: &lapin::Error) -> Option<BrokerError> {

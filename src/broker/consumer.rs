@@ -1,6 +1,7 @@
 //! Consuming: jobs arrive on a channel of ours, and are acknowledged when their work is recorded.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -45,6 +46,19 @@ pub struct Consumer {
     jobs: mpsc::Receiver<Job>,
     task: JoinHandle<()>,
     done: CancellationToken,
+    health: Health,
+}
+
+/// Whether a consumer is connected; cloning shares it.
+#[derive(Clone, Default)]
+pub struct Health(Arc<AtomicBool>);
+
+impl Health {
+    /// `None` if it is connected, else what is wrong.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        (!self.0.load(Ordering::Relaxed)).then(|| "not connected to RabbitMQ".to_owned())
+    }
 }
 
 struct Source {
@@ -54,6 +68,7 @@ struct Source {
     prefetch: u16,
     stop: CancellationToken,
     done: CancellationToken,
+    health: Health,
 }
 
 impl Consumer {
@@ -68,6 +83,7 @@ impl Consumer {
     ) -> Self {
         let (sender, jobs) = mpsc::channel(usize::from(prefetch));
         let done = CancellationToken::new();
+        let health = Health::default();
         let source = Source {
             url: url.clone(),
             topology: topology.clone(),
@@ -75,8 +91,15 @@ impl Consumer {
             prefetch,
             stop,
             done: done.clone(),
+            health: health.clone(),
         };
-        Self { jobs, task: tokio::spawn(source.run(sender)), done }
+        Self { jobs, task: tokio::spawn(source.run(sender)), done, health }
+    }
+
+    /// Tells whether it is connected, for the process's health.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// The next job; `None` after `stop`.
@@ -106,7 +129,9 @@ impl Source {
                 Ok((connection, consumer)) => {
                     info!(queue = self.queue.key(), "consuming");
                     waits = pauses(Duration::from_secs(2));
+                    self.health.0.store(true, Ordering::Relaxed);
                     self.pump(&connection, consumer, sender).await;
+                    self.health.0.store(false, Ordering::Relaxed);
                     if self.stop.is_cancelled() {
                         // No more jobs; the connection stays for the acknowledgements still to come.
                         jobs = None;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::recorder::{Effect, Finished};
 use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
+use crate::config::Environment;
 use crate::domain::id::DeliveryKey;
 use crate::domain::job::Kind;
 use crate::domain::outcome::{Class, Failure, Outcome, Scope};
@@ -30,6 +31,7 @@ const RECORDING_TIME: Duration = Duration::from_secs(15);
 pub(super) struct Caller {
     client: MetaClient,
     secret_key: SecretKey,
+    environment: Environment,
     call_timeout: Duration,
     unknown_deadline: Duration,
     outcomes: Mutex<Option<mpsc::Sender<Finished>>>,
@@ -46,6 +48,7 @@ impl Caller {
         Self {
             client,
             secret_key: parts.config.secret_key.clone(),
+            environment: parts.config.environment,
             call_timeout: parts.config.provider_timeout,
             unknown_deadline: parts.config.unknown_deadline,
             outcomes: Mutex::new(Some(outcomes)),
@@ -106,6 +109,9 @@ impl Caller {
     }
 
     async fn call(&self, message: &Begun) -> Outcome {
+        if self.environment == Environment::Production && !message.base_url.starts_with("https://") {
+            return Outcome::Failed(Failure::new(Class::Instance, "production allows only https"));
+        }
         let context = token_context(message.key.account_id, &message.instance_id);
         let token = match self.secret_key.open(&context, &message.token_sealed) {
             Ok(token) => token,

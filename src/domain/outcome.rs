@@ -21,7 +21,7 @@ pub enum Class {
     /// This message can never succeed: failed.
     Permanent,
     /// This recipient cannot or will not get it: failed. Other messages to them are held back only where
-    /// [`Failure::retry_after`] or [`Failure::opt_out`] asks for it.
+    /// [`Failure::opt_out`] asks for it.
     Recipient,
     /// Free text outside the provider's 24-hour customer service window: failed, a template would be needed.
     Window,
@@ -94,7 +94,7 @@ pub struct Failure {
     /// The provider's own words, for the attempt's record only.
     pub detail: Option<Detail>,
     /// The shortest time to wait before anything in `scope` is tried again. For [`Class::Recipient`] this is
-    /// the cool-down of the pair, for [`Class::Instance`] the time after which a resume makes sense.
+    /// the provider's cool-down for messages of this kind, for [`Class::Instance`] the time after which a resume makes sense.
     pub retry_after: Option<Duration>,
     /// With [`Class::Retry`]: attempts in all after which the message is given up, when fewer than usual.
     pub retry_limit: Option<u8>,

@@ -239,6 +239,26 @@ pub async fn set_rate(
     Ok(changed == 1)
 }
 
+/// Replaces the sealed access token; false: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_token(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    token_sealed: &[u8],
+) -> Result<bool, StoreError> {
+    let changed = db
+        .execute(
+            "-- instances.set_token
+            update instances set token_sealed = $3 where account_id = $1 and instance_id = $2",
+            &[&account_id, &instance_id, &token_sealed],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
 /// Makes at most `most` of the instance's waiting messages due now, and gives how many. Called again after a commit
 /// it takes the next ones: what is due already is left alone, and so is what somebody else is just looking at, is
 /// owned by a worker, or waits for a time of its own.

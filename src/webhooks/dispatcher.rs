@@ -132,7 +132,7 @@ impl Dispatcher {
             match job::decode::<DeliveryKey>(Kind::Notify, &job.body) {
                 Ok(keys) => self.admit(Ticket::of(job, keys)),
                 Err(poison) => {
-                    counter!("gatepost_jobs_parked_total", "stage" => "notify").increment(1);
+                    counter!("gatepost_parked_jobs_total").increment(1);
                     warn!(error = %poison, "a job was parked");
                     job.park().await;
                 }

@@ -23,7 +23,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Consumer, Queue};
+use crate::broker::{self, Consumer, Queue};
+use crate::runtime::ops;
 use crate::wiring::{self, Parts, StartError};
 use courier::Courier;
 use dispatcher::{Context, Dispatcher};
@@ -44,8 +45,8 @@ const RECORD: Duration = Duration::from_secs(2);
 /// # Errors
 /// [`StartError`] when it cannot listen, or TLS is not set up.
 pub async fn run(parts: Parts) -> Result<(), StartError> {
-    wiring::serve_ops(&parts, Vec::new()).await?;
     let config = &parts.config;
+    broker::check(&config.amqp_url, &parts.topology).await?;
     let places = Places::of(config.notify_concurrency);
     let courier = Courier::new(config, parts.clock.clone(), places.endpoint())?;
     let (hurry, give_up) = deadlines(&parts.stop);
@@ -53,6 +54,9 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let recorder = tokio::spawn(recorder::run(parts.pool.clone(), results, give_up));
     let mut consumer =
         Consumer::start(&config.amqp_url, &parts.topology, Queue::Notify, PREFETCH, parts.stop.clone());
+    let consuming = consumer.health();
+    let checked = ops::check("broker", move || std::future::ready(consuming.problem()));
+    wiring::serve_ops(&parts, vec![checked]).await?;
     let lease_time = config.webhook_timeout + LEASE_MARGIN;
     let context = Context { pool: parts.pool.clone(), courier, lease_time, outcomes, hurry };
     // Its end drops the last sender of outcomes, which ends the recorder after the last of them.

@@ -3,26 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::eventually;
-use crate::support::receiver::Receiver;
 use crate::support::services::Services;
 use crate::support::world::World;
-
-/// The statuses a message's `message.status_updated` events went through, in their order.
-fn rises(receiver: &Receiver, message_id: &str) -> Vec<(i64, String)> {
-    let mut rises: Vec<(i64, String)> = receiver
-        .events("message.status_updated")
-        .into_iter()
-        .filter(|event| event["message_id"] == message_id)
-        .map(|event| {
-            (
-                event["sequence"].as_i64().unwrap_or(-1),
-                event["status"].as_str().unwrap_or_default().to_owned(),
-            )
-        })
-        .collect();
-    rises.sort();
-    rises
-}
 
 /// An OTP and an invoice are accepted, delivered, read, and every rise is told with a signature that the published
 /// library accepts.
@@ -46,7 +28,7 @@ pub async fn life_of_two_messages(services: &Services) {
             .map(|(n, s)| (n, s.to_owned()))
             .into();
         eventually(&format!("every rise of {message} is told"), async || {
-            (rises(&receiver, message) == expected).then_some(())
+            (receiver.rises(message) == expected).then_some(())
         })
         .await;
     }

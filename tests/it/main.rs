@@ -8,6 +8,9 @@
 
 mod admin;
 mod architecture;
+mod callbacks;
+mod callbacks_opt_outs;
+mod callbacks_statuses;
 mod delivery;
 mod durability;
 mod errors;
@@ -17,6 +20,8 @@ mod pacing;
 mod precedence;
 mod schema;
 mod support;
+mod webhooks;
+mod webhooks_isolation;
 
 use std::sync::Arc;
 
@@ -118,6 +123,34 @@ fn main() {
         durability::service_resumes_when_postgres_is_back,
         durability::a_silent_database_is_noticed_in_time,
         durability::a_killed_gateway_loses_nothing,
+        callbacks::the_handshake_needs_the_token_and_the_mode,
+        callbacks::signatures_are_checked_over_the_raw_bytes,
+        callbacks::four_megabytes_are_the_limit,
+        callbacks::what_is_not_ours_changes_nothing,
+        callbacks::a_mark_counts_only_for_its_own_sender,
+        callbacks_statuses::any_order_ends_as_read,
+        callbacks_statuses::two_gateways_keep_every_life_in_line,
+        callbacks_statuses::one_post_may_hold_several_reports_of_a_message,
+        callbacks_statuses::a_report_may_overtake_the_answer,
+        callbacks_statuses::a_report_of_an_unknown_id_waits_for_its_message,
+        callbacks_statuses::delivery_outranks_a_reported_failure,
+        callbacks_opt_outs::an_arabic_stop_suppresses_in_the_exact_shape,
+        callbacks_opt_outs::a_button_says_it_too,
+        callbacks_opt_outs::a_repeated_stop_says_nothing_new,
+        callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
+        callbacks_opt_outs::a_preference_silences_what_is_not_essential,
+        callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        webhooks::events_are_in_the_commit_of_what_they_tell,
+        webhooks::each_rise_is_told_in_the_documented_shape,
+        webhooks::a_failed_attempt_is_made_again_on_schedule,
+        webhooks::an_endpoint_that_is_gone_is_left_alone,
+        webhooks::redirects_are_not_followed,
+        webhooks::an_answer_is_kept_up_to_sixteen_kibibytes,
+        webhooks::an_endpoint_gets_what_it_asked_for,
+        webhooks::two_processes_send_each_event_once,
+        webhooks_isolation::a_dead_endpoint_delays_nobody,
+        webhooks_isolation::private_addresses_are_refused,
+        webhooks_isolation::an_allowed_network_is_reached_and_no_other,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {

@@ -54,6 +54,14 @@ pub(super) enum Command {
         /// COUNT/[N]UNIT, for example 20/s, 1/6s or 30/min,burst=3.
         rate: Rate,
     },
+    /// Replace the access token, for example after it has expired.
+    SetToken {
+        #[command(flatten)]
+        which: Which,
+        /// The name of the environment variable that holds the access token.
+        #[arg(long, value_name = "VAR", value_parser = parse::variable)]
+        token_env: String,
+    },
     /// Show an account's instances.
     List {
         /// The account's id.
@@ -135,23 +143,26 @@ impl Create {
     }
 
     fn token(&self, lookup: Lookup<'_>) -> Result<String, AdminError> {
-        let Some(variable) = &self.token_env else {
-            return match self.provider {
-                Provider::Sandbox => Ok(SANDBOX_TOKEN.to_owned()),
-                Provider::Meta | Provider::Evolution => {
-                    refused("--token-env is required: the NAME of the variable that holds the access token")
-                }
-            };
-        };
-        let token = lookup(variable).map(|token| token.trim().to_owned()).unwrap_or_default();
-        if token.is_empty() {
-            return refused(&format!("--token-env: the variable {variable} is not set"));
+        match (&self.token_env, self.provider) {
+            (Some(variable), _) => token_in(variable, lookup),
+            (None, Provider::Sandbox) => Ok(SANDBOX_TOKEN.to_owned()),
+            (None, Provider::Meta | Provider::Evolution) => {
+                refused("--token-env is required: the NAME of the variable that holds the access token")
+            }
         }
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return refused(&format!("--token-env: what the variable {variable} holds is not a token"));
-        }
-        Ok(token)
     }
+}
+
+/// The access token in the environment's variable.
+fn token_in(variable: &str, lookup: Lookup<'_>) -> Result<String, AdminError> {
+    let token = lookup(variable).map(|token| token.trim().to_owned()).unwrap_or_default();
+    if token.is_empty() {
+        return refused(&format!("--token-env: the variable {variable} is not set"));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return refused(&format!("--token-env: what the variable {variable} holds is not a token"));
+    }
+    Ok(token)
 }
 
 fn refused<T>(problem: &str) -> Result<T, AdminError> {
@@ -227,6 +238,14 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             let found = instances::set_rate(&session, which.account, &which.id, rate).await?;
             which.require(found, &session).await?;
             Ok(done(&which.id, &format!("sends {rate}")))
+        }
+        Command::SetToken { which, token_env } => {
+            let token = token_in(&token_env, &config::environment)?;
+            let sealed = admin.secret_key.seal(&token_context(which.account, &which.id), token.as_bytes());
+            let session = admin.session().await?;
+            let found = instances::set_token(&session, which.account, &which.id, &sealed).await?;
+            which.require(found, &session).await?;
+            Ok(done(&which.id, "has a new token"))
         }
         Command::List { account } => {
             Ok(list(&instances::list(&admin.session_of(account).await?, account).await?))

@@ -1,9 +1,12 @@
 //! What the tests are made of.
 
 pub mod inside;
+pub mod meta;
 pub mod process;
+pub mod provider;
 pub mod proxy;
 pub mod receiver;
+pub mod rows;
 pub mod services;
 pub mod wire;
 pub mod world;

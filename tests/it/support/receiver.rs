@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// One webhook as it arrived.
 #[derive(Clone, Debug)]
@@ -24,13 +27,31 @@ pub struct Received {
     pub body: Value,
     /// Whether the published library accepts the signature.
     pub verified: bool,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+/// How a webhook is answered.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    /// Where a redirect leads.
+    pub location: Option<String>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A status and nothing else.
+    pub fn status(status: u16) -> Self {
+        Self { status, location: None, body: Vec::new() }
+    }
 }
 
 struct Shared {
     secret: Mutex<Option<String>>,
     received: Mutex<Vec<Received>>,
-    answers: Mutex<HashMap<usize, u16>>,
-    always: Mutex<u16>,
+    answers: Mutex<HashMap<usize, Reply>>,
+    always: Mutex<Reply>,
 }
 
 /// The endpoint; it stops when dropped.
@@ -47,7 +68,7 @@ impl Receiver {
             secret: Mutex::default(),
             received: Mutex::default(),
             answers: Mutex::default(),
-            always: Mutex::new(200),
+            always: Mutex::new(Reply::status(200)),
         });
         let router = Router::new().route("/hooks", post(receive)).with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
@@ -67,17 +88,36 @@ impl Receiver {
 
     /// Answers the `n`-th webhook (from 0) with that status.
     pub fn answer(&self, n: usize, status: u16) {
-        self.shared.answers.lock().expect("no test panics inside").insert(n, status);
+        self.shared.answers.lock().expect("no test panics inside").insert(n, Reply::status(status));
     }
 
     /// Answers every webhook with that status, unless it has one of its own.
     pub fn always_answer(&self, status: u16) {
-        *self.shared.always.lock().expect("no test panics inside") = status;
+        self.always_reply(Reply::status(status));
+    }
+
+    /// As [`Self::always_answer`], with more than a status.
+    pub fn always_reply(&self, reply: Reply) {
+        *self.shared.always.lock().expect("no test panics inside") = reply;
     }
 
     /// Everything received so far.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().expect("no test panics inside").clone()
+    }
+
+    /// The statuses that the `message.status_updated` events of a message told, in their order.
+    pub fn rises(&self, message_id: &str) -> Vec<(i64, String)> {
+        let told = self.events("message.status_updated").into_iter();
+        let of_message = told.filter(|event| event["message_id"] == message_id);
+        let mut rises: Vec<(i64, String)> = of_message
+            .map(|event| {
+                let status = event["status"].as_str().unwrap_or_default();
+                (event["sequence"].as_i64().unwrap_or(-1), status.to_owned())
+            })
+            .collect();
+        rises.sort();
+        rises
     }
 
     /// The events of that kind received so far, each once.
@@ -94,7 +134,7 @@ impl Receiver {
     }
 }
 
-async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let secret = shared.secret.lock().expect("no test panics inside").clone();
     let verified = secret
         .and_then(|secret| Webhook::new(&secret).ok())
@@ -104,10 +144,14 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     let parsed = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let n = {
         let mut received = shared.received.lock().expect("no test panics inside");
-        received.push(Received { id, raw, body: parsed, verified });
+        received.push(Received { id, raw, body: parsed, verified, at: Instant::now() });
         received.len() - 1
     };
-    let own = shared.answers.lock().expect("no test panics inside").get(&n).copied();
-    let status = own.unwrap_or_else(|| *shared.always.lock().expect("no test panics inside"));
-    StatusCode::from_u16(status).expect("a status")
+    let own = shared.answers.lock().expect("no test panics inside").get(&n).cloned();
+    let reply = own.unwrap_or_else(|| shared.always.lock().expect("no test panics inside").clone());
+    let mut response = (StatusCode::from_u16(reply.status).expect("a status"), reply.body).into_response();
+    if let Some(location) = reply.location {
+        response.headers_mut().insert(LOCATION, location.parse().expect("an address"));
+    }
+    response
 }

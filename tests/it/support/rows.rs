@@ -1,0 +1,68 @@
+//! What the tests read in the database.
+
+use tokio_postgres::Client;
+
+use super::eventually;
+
+/// One rise of a message's status, as its event tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rise {
+    pub sequence: i16,
+    pub from: String,
+    pub to: String,
+    pub error: Option<String>,
+}
+
+/// Every rise of a message in its order.
+pub async fn rises(database: &Client, message_id: &str) -> Vec<Rise> {
+    let sql = "select sequence, previous_status::text, status::text, error from events
+        where message_id = $1::text::uuid and kind = 'message.status_updated' order by sequence, event_id";
+    let rows = database.query(sql, &[&message_id]).await.expect("the database answers");
+    let read = |row: &tokio_postgres::Row| Rise {
+        sequence: row.get(0),
+        from: row.get(1),
+        to: row.get(2),
+        error: row.get(3),
+    };
+    rows.iter().map(read).collect()
+}
+
+/// The statuses a message went through, after checking that each rise begins where the one before ended, that they are
+/// numbered without gaps, and that the message's row says the same.
+pub async fn life(database: &Client, message_id: &str) -> String {
+    let rises = rises(database, message_id).await;
+    let mut status = "queued".to_owned();
+    let mut life = vec![status.clone()];
+    for (place, rise) in (1..).zip(&rises) {
+        assert_eq!((rise.sequence, &rise.from), (place, &status), "{message_id}: {rises:?}");
+        status.clone_from(&rise.to);
+        life.push(status.clone());
+    }
+    let sql = "select sequence, status::text from messages where message_id = $1::text::uuid";
+    let row = database.query_one(sql, &[&message_id]).await.expect("the message exists");
+    let told = i16::try_from(rises.len()).expect("few rises");
+    assert_eq!((row.get::<_, i16>(0), row.get::<_, String>(1)), (told, status), "{message_id}: {rises:?}");
+    life.join(" ")
+}
+
+/// The number a query gives.
+pub async fn count(database: &Client, sql: &str) -> i64 {
+    database.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
+}
+
+/// Waits until a query gives that number.
+pub async fn wait_for_count(database: &Client, sql: &str, expected: i64) {
+    eventually(&format!("{sql} gives {expected}"), async || {
+        (count(database, sql).await == expected).then_some(())
+    })
+    .await;
+}
+
+/// The provider's id of a message, once it is recorded.
+pub async fn provider_id(database: &Client, message_id: &str) -> String {
+    eventually("the send is recorded", async || {
+        let sql = "select provider_message_id from messages where message_id = $1::text::uuid";
+        database.query_one(sql, &[&message_id]).await.expect("the message exists").get::<_, Option<String>>(0)
+    })
+    .await
+}
