@@ -1,11 +1,6 @@
 //! The product from outside: real processes, a real Postgres, a real RabbitMQ, a real provider and a real webhook
 //! receiver. One binary, because each further one would link everything again.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests read the clock and the environment where the product may not"
-)]
-
 mod admin;
 mod architecture;
 mod callbacks;
@@ -67,6 +62,7 @@ impl Shared {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a line for each test")]
 fn main() {
     let arguments = Arguments::from_args();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
