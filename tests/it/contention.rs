@@ -91,14 +91,12 @@ pub async fn contention_loses_no_pacing_slot(services: &Services) {
     let _sweep = world.start(Binary::Sweep).await;
     held.commit_when_waited_for().await;
     world.wait_for_status(&message, &["sent", "delivered", "read"]).await;
-    eventually("the other is put off", async || {
-        let sql =
-            "select m.not_before > now() + interval '10 seconds', p.next_at > now() + interval '10 seconds'
-                   from messages m join pacing p using (account_id, instance_id)
-                   where m.message_id = $1::text::uuid and m.status = 'queued' and p.lane = 'priority'";
-        let row = world.database().await.query_opt(sql, &[&later]).await.expect("the rows can be read")?;
-        let (put_off, advanced) = (row.get::<_, Option<bool>>(0) == Some(true), row.get::<_, bool>(1));
-        (put_off && advanced).then_some(())
+    eventually("the other is put off, and both schedules have moved on", async || {
+        let sql = "select m.not_before > now() + interval '10 seconds',
+                          (select count(*) from pacing where next_at > now() + interval '10 seconds')
+                   from messages m where m.message_id = $1::text::uuid";
+        let row = world.database().await.query_one(sql, &[&later]).await.expect("the rows can be read");
+        ((row.get::<_, Option<bool>>(0), row.get::<_, i64>(1)) == (Some(true), 2)).then_some(())
     })
     .await;
 }
