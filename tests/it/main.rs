@@ -11,9 +11,11 @@ mod delivery;
 mod durability;
 mod errors;
 mod hostile;
+mod idempotency;
 mod life;
 mod pacing;
 mod precedence;
+mod prefer_wait;
 mod quota;
 mod schema;
 mod support;
@@ -106,6 +108,17 @@ fn main() {
         quota::quota_comes_back_to_its_own_day_and_month,
         quota::quota_comes_back_when_nothing_was_sent,
         quota::quota_stays_used_when_the_provider_was_reached,
+        idempotency::idempotency_replays_the_first_answer,
+        idempotency::idempotency_makes_one_of_fifty_at_once,
+        idempotency::idempotency_lets_one_of_two_bodies_win,
+        idempotency::idempotency_lasts_a_day,
+        idempotency::idempotency_keys_are_the_accounts_own,
+        idempotency::idempotency_keys_that_are_not_good_are_named,
+        idempotency::idempotency_does_not_remember_refusals,
+        prefer_wait::prefer_wait_tells_the_outcome,
+        prefer_wait::prefer_wait_tells_each_its_own,
+        prefer_wait::prefer_wait_ends_in_time,
+        prefer_wait::prefer_wait_is_ignored_where_it_means_nothing,
         contention::contention_loses_no_acceptance,
         contention::contention_loses_no_pacing_slot,
         contention::contention_loses_no_returned_place,
