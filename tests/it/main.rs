@@ -110,6 +110,7 @@ fn main() {
         quota::quota_stays_used_when_the_provider_was_reached,
         idempotency::idempotency_replays_the_first_answer,
         idempotency::idempotency_makes_one_of_fifty_at_once,
+        idempotency::idempotency_holds_for_the_last_place,
         idempotency::idempotency_lets_one_of_two_bodies_win,
         idempotency::idempotency_lasts_a_day,
         idempotency::idempotency_keys_are_the_accounts_own,
