@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 
@@ -209,7 +209,8 @@ fn claimed(row: &Row) -> Option<Claimed> {
     Some(Claimed { key: key(row), step, request_id: row.get(3) })
 }
 
-const BEGIN: &str = "-- delivery.begin
+const BEGIN: &str = concat!(
+        "-- delivery.begin
 with begun as (
     update messages m set status = 'sending', in_flight = true, calls = m.calls + 1,
         sequence = m.sequence + case when m.status = 'queued' then 1 else 0 end,
@@ -234,16 +235,15 @@ with begun as (
     from begun where calls = 1
     returning account_id, event_id, kind
 ), owed as (
-    insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-    select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-    from told t join webhook_endpoints e on e.account_id = t.account_id
-    where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-    returning account_id, event_id, endpoint_id
+",
+        owe!(),
+        "
 )
 select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, phone_number_id, token_sealed,
        null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8 from begun
 union all
-select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null from owed";
+select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null from owed"
+    );
 
 /// Begins the calls of claimed messages: the attempt is on record before the provider is called. Those that may not be
 /// attempted any more (lease ended, opted out, canceled, instance paused) are not among the answers. `lease` must outlast

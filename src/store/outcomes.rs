@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::retry::Next;
 
@@ -58,7 +58,8 @@ fn pause_ms(next: Next) -> i64 {
     }
 }
 
-const RECORD: &str = "-- outcomes.record
+const RECORD: &str = concat!(
+        "-- outcomes.record
 with input as materialized (
     select * from unnest($1::int8[], $2::uuid[], $3::uuid[], $4::int2[], $5::text[], $6::int8[], $7::bool[], $8::bool[],
                          $9::text[], $10::int4[], $11::text[], $12::text[], $13::text[], $14::uuid[])
@@ -103,11 +104,9 @@ with input as materialized (
     from decided where after <> before
     returning account_id, event_id, kind
 ), owed as (
-    insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-    select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-    from told t join webhook_endpoints e on e.account_id = t.account_id
-    where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-    returning account_id, event_id, endpoint_id
+",
+        owe!(),
+        "
 ), unused as materialized (
     select account_id, 'day' as period, quota_day as starts_on, count(*)::int as messages
     from decided where after <> before and after in ('failed', 'expired') and not reached_now group by 1, 2, 3
@@ -123,7 +122,8 @@ with input as materialized (
     update quota_usage q set used = greatest(0, q.used - c.messages)
     from counters c where q.account_id = c.account_id and q.period = c.period and q.starts_on = c.starts_on
 )
-select account_id, event_id, endpoint_id from owed";
+select account_id, event_id, endpoint_id from owed"
+    );
 
 /// Records the outcomes that still hold: a record whose lease has passed to somebody else changes nothing, except that it
 /// may settle what was given up as unknown. Gives the webhook deliveries that are owed now.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Db, StoreError, outcomes};
+use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::DeliveryKey;
 
 /// A person's change of mind, as customers are told of it.
@@ -39,17 +39,16 @@ pub async fn hear(
     Ok(heard == 1)
 }
 
-const TELL: &str = "
+const TELL: &str = concat!(
+        "
         told as (
             insert into events (account_id, event_id, kind, instance_id, recipient, reason, message_text)
             select account_id, $3::uuid, $4::text, $5::text, recipient, $6::text, $7::text from changed limit 1
             returning account_id, event_id, kind
         )
-        insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-        select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-        from told t join webhook_endpoints e on e.account_id = t.account_id
-        where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-        returning account_id, event_id, endpoint_id";
+",
+        owe!()
+    );
 
 /// Suppresses a recipient and tells the customer, unless they were suppressed so already. `essential_too`: not even
 /// one-time codes are sent any more. Gives the webhook deliveries owed.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Db, StoreError, outcomes};
+use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::status::Status;
 
@@ -106,7 +106,8 @@ pub struct Rise {
     pub call: Option<i16>,
 }
 
-const RAISE: &str = "-- reports.raise
+const RAISE: &str = concat!(
+        "-- reports.raise
 with input as materialized (
     select i.*, row_number() over (partition by account_id, message_id order by place) as step,
            count(*) over (partition by account_id, message_id) as steps
@@ -140,11 +141,9 @@ with input as materialized (
     where k.kind is not null
     returning account_id, event_id, kind
 )
-insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-from told t join webhook_endpoints e on e.account_id = t.account_id
-where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-returning account_id, event_id, endpoint_id";
+",
+        owe!()
+    );
 
 /// Raises locked messages, each rise with its event; several of one message in their order. Gives the webhook deliveries
 /// owed.

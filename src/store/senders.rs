@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Db, StoreError, outcomes};
+use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::DeliveryKey;
 
 /// What a sender's token is sealed with: its place, so that one copied to another row cannot be read.
@@ -44,7 +44,8 @@ pub async fn suspect(
     (account_id, instance_id): (i64, &str),
     reason: &str,
 ) -> Result<Vec<DeliveryKey>, StoreError> {
-    const SQL: &str = "-- senders.suspect
+    const SQL: &str = concat!(
+        "-- senders.suspect
         with changed as (
             update instances set connection = 'suspect', hold_reason = $3
             where account_id = $1 and instance_id = $2 and connection = 'open'
@@ -54,11 +55,9 @@ pub async fn suspect(
             select account_id, $4, 'instance.connection_updated', instance_id, 'suspect', 'open', $3 from changed
             returning account_id, event_id, kind
         )
-        insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-        select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-        from told t join webhook_endpoints e on e.account_id = t.account_id
-        where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-        returning account_id, event_id, endpoint_id";
+",
+        owe!()
+    );
     let rows = db.query(SQL, &[&account_id, &instance_id, &reason, &Uuid::now_v7()]).await?;
     Ok(rows.iter().map(outcomes::owed).collect())
 }
