@@ -21,6 +21,8 @@ use crate::store::{Pool, StoreError};
 
 /// Most drafts in one commit.
 const BATCH: usize = 256;
+/// How often a batch that ran into another transaction is tried again.
+const CONFLICTS: u32 = 3;
 /// Most drafts that may wait; beyond it requests are refused at once.
 const WAITING: usize = 4_096;
 /// Most publishes that wait for their confirm; beyond it the ids are left to `sweep`.
@@ -122,6 +124,7 @@ impl Task {
     /// it cannot fail its neighbours.
     async fn commit(&mut self, batch: Vec<Waiting>) {
         let mut parts = vec![batch];
+        let mut conflicts = 0;
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
@@ -129,6 +132,10 @@ impl Task {
             let drafts: Vec<Draft> = part.iter().map(|waiting| waiting.draft.clone()).collect();
             match self.write(&drafts).await {
                 Ok(verdicts) => self.conclude(part, verdicts),
+                Err(error) if error.is_conflict() && conflicts < CONFLICTS => {
+                    conflicts += 1;
+                    parts.push(part);
+                }
                 Err(error) if error.is_refusal() && part.len() > 1 => {
                     let rest = part.split_off(part.len() / 2);
                     parts.push(rest);

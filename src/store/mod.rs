@@ -107,6 +107,18 @@ impl StoreError {
         }
     }
 
+    /// Whether another transaction was in the way (a deadlock, a lock held for long): nothing was done, and doing it again
+    /// is worth a try.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Database(error) => {
+                error.code().is_some_and(|code| matches!(code.code(), "40001" | "40P01" | "55P03"))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the statement itself was at fault (a value out of range, a broken rule), so that trying it again as it
     /// is cannot help; everything else is about the database's health.
     #[must_use]
