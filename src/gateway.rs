@@ -6,7 +6,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::broker::Publisher;
-use crate::domain::refusal::Refusal;
 use crate::guard::directory::Directory;
 use crate::runtime::{http, ops};
 use crate::wiring::{self, Parts, StartError};
@@ -44,8 +43,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     };
     let (received, applying) = callbacks::start(providers, parts.stop.clone());
 
-    let too_large = intake::refused_body(&Refusal::HeadersTooLarge);
-    http::serve(listener, api.merge(received), too_large, parts.stop.clone()).await;
+    http::serve(listener, api.merge(received), intake::headers_too_large, parts.stop.clone()).await;
     let finish = async { tokio::join!(committing, applying) };
     if tokio::time::timeout(Duration::from_secs(3), finish).await.is_err() {
         warn!("stopped before everything was finished; the database holds the rest");

@@ -107,7 +107,8 @@ mod tests {
             r#"{{"v":1,"kind":"deliver","ids":[{}]}}"#,
             vec![r#""1/00000000-0000-0000-0000-000000000000""#; MAX_IDS + 1].join(",")
         );
-        let cases: [(&str, fn(&PoisonJob) -> bool); 6] = [
+        type Expected = fn(&PoisonJob) -> bool;
+        let cases: [(&str, Expected); 6] = [
             ("nonsense", |e| matches!(e, PoisonJob::Undecodable(_))),
             (r#"{"v":2,"kind":"deliver","ids":[]}"#, |e| matches!(e, PoisonJob::Version(2))),
             (r#"{"v":1,"kind":"notify","ids":["1/2"]}"#, |e| matches!(e, PoisonJob::Kind)),

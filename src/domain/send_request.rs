@@ -93,20 +93,18 @@ pub fn parse(body: &[u8]) -> Result<SendRequest, Refusal> {
 }
 
 fn raw(body: &[u8]) -> Result<Raw, Refusal> {
-    match serde_json::from_slice::<Raw>(body) {
+    // All of it: the deserialiser does not look into texts that it skips.
+    let body = std::str::from_utf8(body).map_err(|_| Refusal::InvalidJson)?;
+    match serde_json::from_str::<Raw>(body) {
         Ok(raw) => Ok(raw),
         // Well-formed, but no object: every required field is missing. A doubled member is a data error as well,
         // but of an object.
-        Err(error) if error.is_data() && !starts_object(body) => {
-            serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(|_| Refusal::InvalidJson)?;
+        Err(error) if error.is_data() && !body.trim_ascii_start().starts_with('{') => {
+            serde_json::from_str::<serde::de::IgnoredAny>(body).map_err(|_| Refusal::InvalidJson)?;
             Ok(Raw::default())
         }
         Err(_) => Err(Refusal::InvalidJson),
     }
-}
-
-fn starts_object(body: &[u8]) -> bool {
-    body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 /// A trimmed text that is not empty and that the database can hold.
@@ -220,10 +218,12 @@ mod tests {
         let deep_member = with(&format!(r#","x":{deep}"#));
         let twice = with(r#","phone":"+966500000002""#);
         let latin1 = b"{\"message\":\"\xe9\"}";
+        let skipped = b"{\"x\":\"\xc0\x80\"}";
         for body in ["", "{", "nonsense", "{\"a\":1} x", "[1", &deep, &deep_member, &twice] {
-            assert_eq!(parse(body.as_bytes()).unwrap_err(), Refusal::InvalidJson, "{:.40}", body);
+            assert_eq!(parse(body.as_bytes()).unwrap_err(), Refusal::InvalidJson, "{body:.40}");
         }
         assert_eq!(parse(latin1).unwrap_err(), Refusal::InvalidJson);
+        assert_eq!(parse(skipped).unwrap_err(), Refusal::InvalidJson);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use axum::routing::post;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use answer::{refuse, refused_body};
+pub use answer::headers_too_large;
 pub use committer::Committer;
 
 use crate::broker::Publisher;

@@ -14,7 +14,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::Intake;
-use super::answer::{REQUEST_ID, json, refuse, refused_body, success};
+use super::answer::{json, name, new_request_id, refuse, refused_body, success};
 use super::authenticate::authenticate;
 use super::outcomes::Outcome;
 use super::request::{check_media_type, idempotency_key, preferred_wait, read_body};
@@ -40,19 +40,15 @@ struct Asking<'a> {
 
 /// Accepts, or refuses and says why.
 pub(super) async fn send(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
-    let request_id = Uuid::now_v7().simple().to_string();
+    let request_id = new_request_id();
     let (parts, body) = request.into_parts();
-    let mut response = match receive(&intake, &parts.headers, body, request_id.clone()).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            info!(request_id, error = refusal.code(), "refused");
-            refuse(&refusal)
+    match receive(&intake, &parts.headers, body, request_id.clone()).await {
+        Ok(mut response) => {
+            name(&mut response, &request_id);
+            response
         }
-    };
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+        Err(refusal) => refuse(&request_id, &refusal),
     }
-    response
 }
 
 async fn receive(

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -21,28 +22,30 @@ use tracing::{debug, warn};
 const MAX_CONNECTIONS: usize = 10_000;
 /// A client has this long for the head of a request; a connection kept open between requests is closed after it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a client still sends after its last answer is read for at most this long, because closing the connection on it
+/// would take the answer from the client before it has read it.
+const LINGER: Duration = Duration::from_secs(1);
 /// Open connections have this long to finish after a stop.
 const DRAIN: Duration = Duration::from_secs(8);
 
-/// Serves `router` until `stop`, then lets running requests finish. `headers_too_large` is the body of the answer to
-/// a request whose head is beyond hyper's limits (100 headers, about 400 KiB), which hyper would answer without one.
+/// Serves `router` until `stop`, then lets running requests finish. `headers_too_large` makes the whole answer to a
+/// request whose head is beyond hyper's limits (100 headers, about 400 KiB), which hyper would answer without a body.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    headers_too_large: String,
+    headers_too_large: fn() -> String,
     stop: CancellationToken,
 ) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let rejection: Arc<[u8]> = rejection(&headers_too_large).into();
     loop {
         let (stream, place) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener, &places) => accepted,
         };
-        let io = TokioIo::new(Explained { stream, rejection: Arc::clone(&rejection), rejected: false });
+        let io = TokioIo::new(Client { stream, headers_too_large, rejected: false, lingering: None });
         let service = TowerToHyperService::new(router.clone());
         let connection = graceful.watch(builder.serve_connection(io, service));
         tokio::spawn(async move {
@@ -80,29 +83,24 @@ async fn accept(
     }
 }
 
-fn rejection(body: &str) -> Vec<u8> {
-    format!(
-        "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-/// A connection that puts our error body into the one answer hyper gives on its own, 431 without a body.
-/// No handler answers 431, so nothing else begins like it.
-struct Explained {
+/// A connection that puts our answer in the place of the one hyper gives on its own, 431 without a body, and that lets
+/// its client read the last answer before it closes. No handler answers 431, so nothing else begins like it.
+///
+/// Vectored writes are left off: what is written begins with a head then, and answers are too small to gain by them.
+struct Client {
     stream: TcpStream,
-    rejection: Arc<[u8]>,
+    headers_too_large: fn() -> String,
     rejected: bool,
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
-impl AsyncRead for Explained {
+impl AsyncRead for Client {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Explained {
+impl AsyncWrite for Client {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.rejected {
@@ -111,23 +109,12 @@ impl AsyncWrite for Explained {
         }
         if data.starts_with(b"HTTP/1.1 431 ") {
             // A fresh socket buffer takes the few hundred bytes at once; a peer that left no room gets what fits.
-            let written = std::task::ready!(Pin::new(&mut this.stream).poll_write(cx, &this.rejection));
+            let answer = (this.headers_too_large)();
+            let written = ready!(Pin::new(&mut this.stream).poll_write(cx, answer.as_bytes()));
             this.rejected = written.is_ok();
             return Poll::Ready(written.map(|_| data.len()));
         }
         Pin::new(&mut this.stream).poll_write(cx, data)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -135,6 +122,22 @@ impl AsyncWrite for Explained {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        let until = match &mut this.lingering {
+            Some(until) => until,
+            None => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+                this.lingering.insert(Box::pin(tokio::time::sleep(LINGER)))
+            }
+        };
+        let mut ignored = [0; 8 * 1024];
+        while until.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut ignored);
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -155,19 +155,34 @@ pub async fn admin_says_what_is_allowed(services: &Services) {
         let problem = problem["error"].as_str().expect("a text");
         assert!(problem.contains(allowed), "{line:?}: {problem}");
     }
+    assert_eq!(dump(&world).await, before);
+}
+
+/// What does not exist is named, with exit code 1; somebody else's is not told from nobody's.
+pub async fn admin_names_what_is_not_there(services: &Services) {
+    let world = World::new(services).await;
+    let customer = world.customer().await;
+    let other = world.admin(&["account", "create", "--name", "Other", "--plan", "starter"]).await;
+    let (a, other) = (customer.account.as_str(), id(&other));
+    let nobody = "account 999999 does not exist".to_owned();
+    let of_other = |arguments: [&'static str; 2]| [&arguments[..], &["--account", &other, "--id"]].concat();
     for (line, problem) in [
-        (vec!["account", "suspend", "999999"], "account 999999 does not exist".to_owned()),
+        (vec!["account", "suspend", "999999"], nobody.clone()),
+        (vec!["instance", "pause", "--account", "999999", "--id", "shop-main"], nobody),
         (vec!["instance", "pause", "--account", a, "--id", "x"], format!("account {a} has no instance `x`")),
         (
-            vec!["instance", "pause", "--account", "999999", "--id", "shop-main"],
-            "account 999999 does not exist".to_owned(),
+            [&of_other(["instance", "pause"])[..], &["shop-main"]].concat(),
+            format!("account {other} has no instance `shop-main`"),
+        ),
+        (
+            [&of_other(["api-key", "revoke"])[..], &[&customer.key_id]].concat(),
+            format!("account {other} has no API key {}", customer.key_id),
         ),
     ] {
         let (code, out, error) = world.run_admin(&line).await;
         assert_eq!((code, out.as_str()), (1, ""), "{line:?}");
         assert_eq!(error, format!("{}\n", serde_json::json!({ "error": problem })));
     }
-    assert_eq!(dump(&world).await, before);
 }
 
 /// All rows of all tables, as text; bytes as hexadecimal digits.

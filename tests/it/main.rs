@@ -1,11 +1,6 @@
 //! The product from outside: real processes, a real Postgres, a real RabbitMQ, a real provider and a real webhook
 //! receiver. One binary, because each further one would link everything again.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests read the clock and the environment where the product may not"
-)]
-
 mod admin;
 mod architecture;
 mod callbacks;
@@ -13,8 +8,11 @@ mod callbacks_opt_outs;
 mod callbacks_statuses;
 mod delivery;
 mod durability;
+mod errors;
+mod hostile;
 mod life;
 mod pacing;
+mod precedence;
 mod schema;
 mod support;
 mod webhooks;
@@ -64,6 +62,7 @@ impl Shared {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a line for each test")]
 fn main() {
     let arguments = Arguments::from_args();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -84,9 +83,21 @@ fn main() {
         schema::schema_explains_its_columns,
         admin::admin_prints_one_object,
         admin::admin_says_what_is_allowed,
+        admin::admin_names_what_is_not_there,
         admin::admin_stores_no_secret_in_clear,
         admin::admin_is_heeded_by_running_gateways_within_a_second,
         admin::admin_makes_keys_that_work_at_once,
+        errors::errors_are_the_catalogues,
+        errors::errors_outside_the_catalogue_have_its_shape,
+        precedence::precedence_is_the_catalogues_order,
+        hostile::hostile_json_is_refused,
+        hostile::hostile_fields_are_named,
+        hostile::hostile_media_are_named,
+        hostile::hostile_media_types_are_refused,
+        hostile::hostile_sizes_are_refused,
+        hostile::hostile_slow_bodies_are_given_up,
+        hostile::hostile_headers_are_refused,
+        hostile::hostile_bytes_do_no_harm,
         delivery::a_job_delivered_twice_makes_one_call,
         delivery::two_workers_call_once_for_each_of_many,
         delivery::a_permanent_refusal_fails_at_once,
