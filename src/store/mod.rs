@@ -107,13 +107,13 @@ impl StoreError {
         }
     }
 
-    /// Whether another transaction was in the way (a deadlock, a lock held for long): nothing was done, and doing it again
+    /// Whether another transaction was in the way (a deadlock): nothing was done, and doing it again
     /// is worth a try.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         match self {
             Self::Database(error) => {
-                error.code().is_some_and(|code| matches!(code.code(), "40001" | "40P01" | "55P03"))
+                error.code().is_some_and(|code| matches!(code.code(), "40001" | "40P01"))
             }
             _ => false,
         }
