@@ -11,6 +11,7 @@ mod callbacks;
 mod callbacks_opt_outs;
 mod callbacks_statuses;
 mod life;
+mod shutdown;
 mod support;
 mod sweep;
 mod sweep_crashes;
@@ -113,6 +114,13 @@ fn main() {
         sweep_crashes::a_call_that_was_lost_ends_by_evidence,
         sweep_crashes::a_call_that_was_lost_ends_at_the_deadline,
         sweep_crashes::claimed_webhooks_outlive_their_process,
+        shutdown::a_gateway_ends_with_whole_answers,
+        shutdown::a_worker_ends_with_its_calls_recorded,
+        shutdown::a_teller_ends_with_its_webhooks_recorded,
+        shutdown::a_sweeper_ends_between_two_rounds,
+        shutdown::nobody_silent_holds_up_the_end,
+        shutdown::a_lost_database_does_not_hold_up_the_end,
+        shutdown::a_silent_database_does_not_hold_up_the_end,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {
