@@ -33,7 +33,7 @@ use lane::LaneWorker;
 use recorder::Recorder;
 
 /// How long calls in flight may still take after a stop; what has no answer by then becomes unknown.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(7);
 /// Outcomes that may wait to be recorded.
 const UNRECORDED: usize = 1_024;
 
@@ -57,6 +57,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let calls = TaskTracker::new();
     let caller = Arc::new(Caller::new(&parts, client, outcomes, calls.clone()));
 
+    let hurry = drained(&parts.stop);
     // One-time codes have their own places: a full standard lane cannot take them.
     let places = parts.config.deliver_concurrency;
     let priority = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places.div_ceil(4));
@@ -64,8 +65,9 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let (priority, standard) = tokio::join!(priority.run(Lane::Priority), standard.run(Lane::Standard));
 
     calls.close();
-    if tokio::time::timeout(DRAIN, calls.wait()).await.is_err() {
-        warn!(calls = calls.len(), "calls still had no answer; their outcome is unknown");
+    tokio::select! {
+        () = calls.wait() => {}
+        () = hurry.cancelled() => warn!(calls = calls.len(), "calls still had no answer; their outcome is unknown"),
     }
     caller.give_up();
     drop(caller);
@@ -75,4 +77,17 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     tokio::join!(priority.close(), standard.close());
     closing.cancel();
     Ok(())
+}
+
+/// Cancelled when the calls have had their time after `stop`; counted from there, because the lanes may need some of it
+/// to give back what they hold.
+fn drained(stop: &CancellationToken) -> CancellationToken {
+    let (stop, hurry) = (stop.clone(), CancellationToken::new());
+    let end = hurry.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+        end.cancel();
+    });
+    hurry
 }

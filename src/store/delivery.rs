@@ -288,17 +288,18 @@ fn read_begun(row: &Row) -> Begun {
     }
 }
 
-/// Gives claimed messages back whose calls were not begun: they are due at once.
+/// Gives claimed messages back whose calls were not begun, each with the token it was claimed under: they are due at
+/// once.
 ///
 /// # Errors
 /// [`StoreError`]; then they are due when their lease ends.
-pub async fn release(db: &impl Db, keys: &[MessageKey], token: Uuid) -> Result<(), StoreError> {
+pub async fn release(db: &impl Db, keys: &[MessageKey], tokens: &[Uuid]) -> Result<(), StoreError> {
     const SQL: &str = "-- delivery.release
         update messages m set lease = null, due_at = now(), slot_at = null
-        from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)
-        where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = $3::uuid and not m.in_flight";
+        from unnest($1::int8[], $2::uuid[], $3::uuid[]) as k(account_id, message_id, token)
+        where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = k.token and not m.in_flight";
     let (accounts, messages) = columns(keys);
-    db.execute(SQL, &[&accounts, &messages, &token]).await?;
+    db.execute(SQL, &[&accounts, &messages, &tokens]).await?;
     Ok(())
 }
 
