@@ -136,7 +136,7 @@ impl<T> Lane<T> {
     /// Takes the measure of the lane's pace; called every so often. It says something only if deliveries were waiting
     /// all the time, and at least some were sent (else the database may have been away).
     pub(super) fn measure(&mut self, now: Instant) {
-        let (finished, since) = std::mem::replace(&mut self.finished, (0, None));
+        let (finished, since) = std::mem::take(&mut self.finished);
         if self.waiting.is_empty() {
             self.measured = None;
             return;
