@@ -205,15 +205,12 @@ impl LaneWorker {
                 let not_begun: Vec<Waiting> = by_key.into_values().collect();
                 self.give_back(not_begun).await;
             }
-            // Whether they were begun is not known: their leases end, and then the rows tell.
-            Err(error) => self.postpone(due, &error).await,
-        }
-    }
-
-    async fn postpone(&self, due: Vec<Waiting>, error: &StoreError) {
-        warn!(%error, messages = due.len(), "calls not begun; the messages come back when their lease ends");
-        for waiting in due {
-            waiting.ticket.finish().await;
+            // Whether they are on record as begun is not known; that no call was made is.
+            Err(error) => {
+                warn!(%error, messages = due.len(), "calls not begun");
+                let messages = due.into_iter().map(|waiting| (waiting.key, waiting.ticket)).collect();
+                self.caller.take_back(self.pool.clone(), messages, token);
+            }
         }
     }
 

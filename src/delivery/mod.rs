@@ -26,7 +26,7 @@ use crate::broker::Publisher;
 use crate::domain::purpose::Lane;
 use crate::providers::ClientSettings;
 use crate::providers::meta::MetaClient;
-use crate::runtime::ops;
+use crate::runtime::{ops, process};
 use crate::wiring::{self, Parts, StartError};
 use call::Caller;
 use lane::LaneWorker;
@@ -62,7 +62,11 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let places = parts.config.deliver_concurrency;
     let priority = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places.div_ceil(4));
     let standard = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places);
-    let (priority, standard) = tokio::join!(priority.run(Lane::Priority), standard.run(Lane::Standard));
+    let lanes = async { tokio::join!(priority.run(Lane::Priority), standard.run(Lane::Standard)) };
+    let recorder = [recording.abort_handle()];
+    let Some((priority, standard)) = process::unless_ended(lanes, &recorder, &parts.stop).await else {
+        return Err(StartError::Refused("the task that records outcomes has ended".to_owned()));
+    };
 
     calls.close();
     tokio::select! {

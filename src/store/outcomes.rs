@@ -67,7 +67,7 @@ with input as materialized (
              provider_message_id, error, event_id)
     order by account_id, message_id
 ), locked as materialized (
-    select i.*, m.status as before, m.sequence, m.instance_id, m.recipient, m.quota_day, m.quota_month, m.request_id,
+    select i.*, m.status as before, m.unsent, m.expires_at, m.sequence, m.instance_id, m.recipient, m.quota_day, m.quota_month, m.request_id,
            m.reached_provider or i.reached as reached_now
     from input i
     cross join lateral (select * from messages m
@@ -78,7 +78,7 @@ with input as materialized (
     select l.*, case
         when next = 'again' then before
         -- A callback may have been faster; it knows more than this.
-        when before in ('queued', 'sending') or (before = 'unknown' and next <> 'expired') then next::message_status
+        when before in ('queued', 'sending') or (before = 'unknown' and (unsent or next <> 'expired')) then next::message_status
         else before end as after
     from locked l
 ), noted as (
@@ -91,8 +91,11 @@ with input as materialized (
         attempts = m.attempts + d.counts::int, reached_provider = d.reached_now,
         provider_message_id = coalesce(d.provider_message_id, m.provider_message_id),
         error = case when d.after <> d.before then d.error else m.error end,
-        due_at = case when d.after = 'unknown' or (d.next = 'again' and d.before in ('queued', 'sending'))
-                      then now() + d.pause_ms * interval '1 millisecond' end,
+        -- Unknown and to be tried again: evidence came late that the call did not send it.
+        unsent = d.next = 'again' and d.before = 'unknown',
+        due_at = case when d.next = 'again' and d.before in ('queued', 'sending', 'unknown')
+                      then least(now() + d.pause_ms * interval '1 millisecond', greatest(d.expires_at, now()))
+                      when d.after = 'unknown' then now() + d.pause_ms * interval '1 millisecond' end,
         not_before = case when d.next = 'again' then now() + d.pause_ms * interval '1 millisecond' end,
         slot_at = null, pair_reserved = false, updated_at = now()
     from decided d where m.account_id = d.account_id and m.message_id = d.message_id

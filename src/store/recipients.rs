@@ -19,6 +19,9 @@ pub struct Change<'a> {
     pub text: Option<&'a str>,
     /// Why, in the documents' words.
     pub reason: &'static str,
+    /// When they wrote it: an older wish never undoes a newer opt-out, whichever arrives first.
+    /// `None`: now.
+    pub at: Option<Timestamp>,
 }
 
 /// Remembers an inbound message; `false` where it was heard before.
@@ -63,9 +66,14 @@ pub async fn opt_out(
     let scope = if essential_too { "'all', 'inbound'" } else { "'non_essential', 'provider'" };
     let sql = format!(
         "-- recipients.opt_out
-        with changed as (
-            insert into suppressions (account_id, recipient, scope, source) values ($1::int8, $2::text, {scope})
-            on conflict do nothing returning account_id, recipient
+        with suppressed as (
+            insert into suppressions as s (account_id, recipient, scope, source, created_at)
+            values ($1::int8, $2::text, {scope}, coalesce($8::timestamptz, now()))
+            on conflict (account_id, recipient, scope)
+                do update set created_at = greatest(s.created_at, excluded.created_at)
+            returning account_id, recipient, xmax = 0 as is_new
+        ), changed as (
+            select account_id, recipient from suppressed where is_new
         ), {TELL}"
     );
     tell(db, &sql, "recipient.opted_out", change).await
@@ -85,7 +93,8 @@ pub async fn opt_in(
     let sql = format!(
         "-- recipients.opt_in
         with changed as (
-            delete from suppressions where account_id = $1::int8 and recipient = $2::text and {which}
+            delete from suppressions
+            where account_id = $1::int8 and recipient = $2::text and {which} and created_at <= coalesce($8::timestamptz, now())
             returning account_id, recipient
         ), {TELL}"
     );
@@ -109,6 +118,7 @@ async fn tell(
                 &change.instance_id,
                 &change.reason,
                 &change.text,
+                &change.at,
             ],
         )
         .await?;
@@ -143,4 +153,17 @@ pub async fn of_message(
         where a.account_id = $1 and a.provider_message_id = $2 limit 1";
     let rows = db.query(SQL, &[&account_id, &provider_message_id]).await?;
     Ok(rows.first().map(|row| row.get(0)))
+}
+
+/// Forgets inbound messages older than `days`, at most `limit`; gives how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn forget_old(db: &impl Db, days: i32, limit: i64) -> Result<u64, StoreError> {
+    const SQL: &str = "-- recipients.forget_old
+        delete from inbound_messages where (account_id, instance_id, provider_message_id) in (
+            select account_id, instance_id, provider_message_id from inbound_messages
+            where received_at < now() - make_interval(days => $1)
+            order by received_at limit $2 for update skip locked)";
+    db.execute(SQL, &[&days, &limit]).await
 }

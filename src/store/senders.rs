@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::DeliveryKey;
+use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 
 /// What a sender's token is sealed with: its place, so that one copied to another row cannot be read.
 #[must_use]
@@ -74,9 +75,11 @@ pub async fn delay_pair(
 ) -> Result<(), StoreError> {
     const SQL: &str = "-- senders.delay_pair
         insert into recipient_pacing as r (account_id, instance_id, recipient, next_at)
-        values ($1, $2, $3, now() + $4::int8 * interval '1 millisecond')
+        values ($1, $2, $3, now() + $4::int8 * interval '1 millisecond' + $5::int8 * interval '1 microsecond')
         on conflict (account_id, instance_id, recipient) do update set next_at = greatest(r.next_at, excluded.next_at)";
-    db.execute(SQL, &[&account_id, &instance_id, &recipient, &millis(pause)]).await?;
+    // The burst lets a message go earlier than its place by that much.
+    let allowance = (PAIR_BURST - 1) * PAIR_INTERVAL_US;
+    db.execute(SQL, &[&account_id, &instance_id, &recipient, &millis(pause), &allowance]).await?;
     Ok(())
 }
 
