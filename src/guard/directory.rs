@@ -3,7 +3,9 @@
 //! The database announces every change, so a revoked key or a paused instance takes effect within a second; where the
 //! announcement is lost, within the entries' short life.
 
+use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -24,6 +26,8 @@ pub struct Directory {
     pool: Pool,
     keys: Cache<Vec<u8>, Option<Arc<Key>>>,
     instances: Cache<(i64, String), Option<Instance>>,
+    /// How many changes were announced.
+    changes: Arc<AtomicU64>,
 }
 
 impl Directory {
@@ -40,7 +44,7 @@ impl Directory {
             .time_to_live(life)
             .support_invalidation_closures()
             .build();
-        Self { pool, keys, instances }
+        Self { pool, keys, instances, changes: Arc::default() }
     }
 
     /// Forgets what the database says has changed, until `stop`.
@@ -49,6 +53,7 @@ impl Directory {
     }
 
     fn forget(&self, notice: Notice) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         let changed = match notice {
             Notice::Everything => None,
             Notice::Changed(account_id) => Some(account_id),
@@ -71,26 +76,42 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError`] when it is not remembered and cannot be looked up.
-    pub async fn key(&self, hash: Vec<u8>) -> Result<Option<Arc<Key>>, StoreError> {
-        if let Some(known) = self.keys.get(&hash).await {
-            return Ok(known);
-        }
-        let found = rows::key(&self.pool.get().await?, &hash).await?.map(Arc::new);
-        self.keys.insert(hash, found.clone()).await;
-        Ok(found)
+    pub async fn key(&self, hash: Vec<u8>) -> Result<Option<Arc<Key>>, Arc<StoreError>> {
+        let look_up = async { Ok(rows::key(&self.pool.get().await?, &hash).await?.map(Arc::new)) };
+        self.remembered(&self.keys, hash.clone(), look_up).await
     }
 
     /// The account's instance of that name.
     ///
     /// # Errors
     /// [`StoreError`] when it is not remembered and cannot be looked up.
-    pub async fn instance(&self, account_id: i64, instance_id: &str) -> Result<Option<Instance>, StoreError> {
-        let name = (account_id, instance_id.to_owned());
-        if let Some(known) = self.instances.get(&name).await {
-            return Ok(known);
+    pub async fn instance(
+        &self,
+        account_id: i64,
+        instance_id: &str,
+    ) -> Result<Option<Instance>, Arc<StoreError>> {
+        let look_up = async { rows::instance(&self.pool.get().await?, account_id, instance_id).await };
+        self.remembered(&self.instances, (account_id, instance_id.to_owned()), look_up).await
+    }
+
+    /// What is remembered under `name`, looked up where nothing is. Those who ask at the same time share one look-up,
+    /// so that a crowd at a cold cache does not queue for connections.
+    async fn remembered<Name, Found>(
+        &self,
+        cache: &Cache<Name, Found>,
+        name: Name,
+        look_up: impl Future<Output = Result<Found, StoreError>>,
+    ) -> Result<Found, Arc<StoreError>>
+    where
+        Name: Hash + Eq + Clone + Send + Sync + 'static,
+        Found: Clone + Send + Sync + 'static,
+    {
+        let before = self.changes.load(Ordering::SeqCst);
+        let found = cache.try_get_with_by_ref(&name, look_up).await;
+        // What changed while it was looked up may have been announced before it was there to be forgotten.
+        if self.changes.load(Ordering::SeqCst) != before {
+            cache.invalidate(&name).await;
         }
-        let found = rows::instance(&self.pool.get().await?, account_id, instance_id).await?;
-        self.instances.insert(name, found).await;
-        Ok(found)
+        found
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod directory;
 
+use std::sync::Arc;
+
 use crate::domain::account::Limits;
 use crate::domain::instance::Connection;
 use crate::domain::purpose::Purpose;
@@ -34,7 +36,11 @@ pub enum Judgement {
 ///
 /// # Errors
 /// [`StoreError`] when the instance cannot be looked up.
-pub async fn judge(directory: &Directory, key: &Key, request: &SendRequest) -> Result<Judgement, StoreError> {
+pub async fn judge(
+    directory: &Directory,
+    key: &Key,
+    request: &SendRequest,
+) -> Result<Judgement, Arc<StoreError>> {
     if !key.account.api_access {
         return Ok(Judgement::Refused(Refusal::ModuleNotEnabled));
     }

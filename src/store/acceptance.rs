@@ -144,14 +144,18 @@ with input as materialized (
     select d.*, error is null and idempotency_key is not null
                 and not exists (select from keys k where k.message_id = d.message_id) as duplicate
     from decided d
+), additions as materialized (
+    -- Materialised: where a counter was changed by another process meanwhile, Postgres judges its row again, and would
+    -- evaluate a set operation anew in the middle of this statement.
+    select account_id, 'day' as period, day as starts_on, count(*)::int4 as accepted
+    from outcome where error is null and not duplicate group by 1, 2, 3
+    union all
+    select account_id, 'month', month, count(*)::int4
+    from outcome where error is null and not duplicate group by 1, 2, 3
 ), used as (
-    update quota_usage q set used = q.used + c.accepted
-    from (select account_id, 'day' as period, day as starts_on, count(*)::int4 as accepted
-          from outcome where error is null and not duplicate group by 1, 2, 3
-          union all
-          select account_id, 'month', month, count(*)::int4
-          from outcome where error is null and not duplicate group by 1, 2, 3) c
-    where q.account_id = c.account_id and q.period = c.period and q.starts_on = c.starts_on
+    update quota_usage q set used = q.used + a.accepted
+    from additions a
+    where q.account_id = a.account_id and q.period = a.period and q.starts_on = a.starts_on
 ), accepted as (
     insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, due_at,
                           expires_at, quota_day, quota_month, request_id)

@@ -129,15 +129,19 @@ with candidates as materialized (
     from (select s.*, count(*) filter (where taken) over (partition by account_id, instance_id) as taken_here
           from slotted s) d
     where not d.taken
+), advances as materialized (
+    -- Materialised, like `steps`: where a row was changed by another process meanwhile, Postgres judges it again, and would
+    -- evaluate a set operation anew in the middle of this statement.
+    select account_id, instance_id, 'priority' as lane, max(real_at) + count(*) * max(step_time) as next_at
+    from slotted where taken group by 1, 2
+    union all
+    select account_id, instance_id, 'standard', max(expected_at) + max(ahead)
+    from deferred where not again group by 1, 2
 ), advanced as (
     update pacing g set next_at = a.next_at
-    from (select account_id, instance_id, 'priority' as lane, max(real_at) + count(*) * max(step_time) as next_at
-          from slotted where taken group by 1, 2
-          union all
-          select account_id, instance_id, 'standard', max(expected_at) + max(ahead)
-          from deferred where not again group by 1, 2) a
+    from advances a
     where g.account_id = a.account_id and g.instance_id = a.instance_id and g.lane = a.lane
-), steps as (
+), steps as materialized (
     select f.account_id, f.message_id, f.step, f.slot_at, null::timestamptz as not_before, f.pair_reserved, f.hold_until
     from facts f where f.step <> 'pace'
     union all

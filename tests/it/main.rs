@@ -6,6 +6,7 @@ mod architecture;
 mod callbacks;
 mod callbacks_opt_outs;
 mod callbacks_statuses;
+mod contention;
 mod delivery;
 mod durability;
 mod errors;
@@ -13,6 +14,7 @@ mod hostile;
 mod life;
 mod pacing;
 mod precedence;
+mod quota;
 mod schema;
 mod shutdown;
 mod support;
@@ -101,6 +103,15 @@ fn main() {
         hostile::hostile_slow_bodies_are_given_up,
         hostile::hostile_headers_are_refused,
         hostile::hostile_bytes_do_no_harm,
+        quota::quota_of_a_day_is_exact_across_processes,
+        quota::quota_of_a_month_is_exact_across_processes,
+        quota::quota_rolls_over_at_the_accounts_midnight,
+        quota::quota_comes_back_to_its_own_day_and_month,
+        quota::quota_comes_back_when_nothing_was_sent,
+        quota::quota_stays_used_when_the_provider_was_reached,
+        contention::contention_loses_no_acceptance,
+        contention::contention_loses_no_pacing_slot,
+        contention::contention_loses_no_returned_place,
         delivery::a_job_delivered_twice_makes_one_call,
         delivery::two_workers_call_once_for_each_of_many,
         delivery::a_permanent_refusal_fails_at_once,
