@@ -64,6 +64,7 @@ impl Shared {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one line per test")]
 fn main() {
     let arguments = Arguments::from_args();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");

@@ -164,6 +164,7 @@ impl World {
     }
 
     /// A setting for every process started from now on.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts are written as they are")]
     pub fn set(&mut self, name: &str, value: impl ToString) {
         self.settings.retain(|(known, _)| known != name);
         self.settings.push((name.to_owned(), value.to_string()));
