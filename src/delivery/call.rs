@@ -168,6 +168,7 @@ impl Caller {
         };
         let next = retry::next(outcome, &attempt);
         info!(
+            request_id = message.request_id,
             account_id = message.key.account_id,
             message_id = %message.key.message_id,
             call = message.call,

@@ -33,6 +33,8 @@ pub enum Step {
 pub struct Begun {
     /// Which message.
     pub key: MessageKey,
+    /// The request that caused it.
+    pub request_id: String,
     /// The number of the call, from 1.
     pub call: i16,
     /// Attempts so far that count towards the budget, without this one.
@@ -252,9 +254,9 @@ with begun as (
         "
 )
 select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, phone_number_id, token_sealed,
-       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8 from begun
+       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id from begun
 union all
-select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null from owed"
+select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null from owed"
     );
 
 /// Begins the calls of claimed messages: the attempt is on record before the provider is called. Those that may not be
@@ -288,6 +290,7 @@ pub async fn begin(
 fn read_begun(row: &Row) -> Begun {
     Begun {
         key: key(row),
+        request_id: row.get(13),
         call: row.get(2),
         attempts: u8::try_from(row.get::<_, i16>(3)).unwrap_or(u8::MAX),
         expires_in: Duration::from_millis(u64::try_from(row.get::<_, i64>(12)).unwrap_or_default()),

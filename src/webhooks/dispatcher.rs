@@ -249,7 +249,7 @@ async fn send(context: &Context, ticket: Ticket, claim: Claim, lease: Uuid) -> b
         answer = context.courier.send(&claim) => Some(answer),
     };
     let sent = answer.map(|answer| {
-        observe(&claim.key, claim.attempt, &answer);
+        observe(&claim, &answer);
         let next = answer.next(claim.attempt, rand::random());
         (answer, next)
     });

@@ -12,6 +12,8 @@ mod durability;
 mod errors;
 mod hostile;
 mod life;
+mod logs;
+mod logs_health;
 mod pacing;
 mod precedence;
 mod quota;
@@ -179,6 +181,10 @@ fn main() {
         shutdown::nobody_silent_holds_up_the_end,
         shutdown::a_lost_database_does_not_hold_up_the_end,
         shutdown::a_silent_database_does_not_hold_up_the_end,
+        logs::text_logs_hold_no_person_and_no_secret,
+        logs::json_logs_hold_no_person_and_no_secret,
+        logs_health::readiness_follows_the_database,
+        logs_health::a_bad_setting_stops_the_start_by_name,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {
