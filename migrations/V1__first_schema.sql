@@ -150,6 +150,7 @@ create table messages (
     attempts            smallint not null default 0,
     calls               smallint not null default 0,
     in_flight           boolean not null default false,
+    unsent              boolean not null default false,
     lease               uuid,
     due_at              timestamptz,
     not_before          timestamptz,
@@ -172,6 +173,7 @@ comment on column messages.sequence is 'number of rises of status so far';
 comment on column messages.attempts is 'attempts that count towards the retry budget (a throttle answer does not)';
 comment on column messages.calls is 'provider calls begun; the number of the last row in attempts';
 comment on column messages.in_flight is 'a provider call was begun and its outcome is not recorded yet: never call again without evidence';
+comment on column messages.unsent is 'with status unknown: the last call is known by now not to have sent it, so it may be attempted again';
 comment on column messages.lease is 'token of the worker that claimed the row; the lease ends at due_at';
 comment on column messages.due_at is 'when somebody must look at the row again; null: final';
 comment on column messages.not_before is 'not to be attempted earlier: a retry''s delay, a pacing slot, a throttle';
@@ -207,6 +209,7 @@ create table suppressions (
     created_at timestamptz not null default now(),
     primary key (account_id, recipient, scope)
 );
+comment on column suppressions.created_at is 'when it was asked for: by a person, the time of their message';
 comment on column suppressions.scope is 'all: nothing is sent; non_essential: only authentication messages pass';
 
 create table events (
@@ -296,12 +299,14 @@ create table callbacks (
     received_at timestamptz not null default now(),
     due_at      timestamptz,
     tries       smallint not null default 0,
+    heard       boolean not null default false,
     primary key (account_id, body_hash)
 );
 comment on column callbacks.account_id is 'the account of the first number named in the body; 0: none of ours (one body may speak of several accounts)';
 comment on column callbacks.body_hash is 'SHA-256 of the body: a repeated callback is the same row';
 comment on column callbacks.due_at is 'when it must be applied (again); null: applied, or given up';
 comment on column callbacks.tries is 'how often it was taken up; more than a few times without an end, it is put off';
+comment on column callbacks.heard is 'everything but the reports of messages not known yet has taken effect';
 create index callbacks_due on callbacks (due_at) where due_at is not null;
 create index callbacks_by_age on callbacks (received_at);
 
@@ -313,6 +318,7 @@ create table inbound_messages (
     received_at         timestamptz not null,
     primary key (account_id, instance_id, provider_message_id)
 );
+create index inbound_messages_by_age on inbound_messages (received_at);
 comment on table inbound_messages is 'what people wrote to an instance, without its text: told apart from repeats by the provider''s id';
 
 -- Every process caches accounts, keys and instances; a change tells all of them, whoever made it.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
 
 use crate::runtime::secrets::SecretKey;
 
@@ -129,7 +130,11 @@ impl LogConfig {
             Some("json") => LogFormat::Json,
             Some(_) => return invalid("GATEPOST_LOG_FORMAT", "text or json"),
         };
-        Ok(Self { format, filter: lookup("RUST_LOG").unwrap_or_else(|| "info".to_owned()) })
+        let filter = lookup("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+        if EnvFilter::try_new(&filter).is_err() {
+            return invalid("RUST_LOG", "filters like info,gatepost=debug");
+        }
+        Ok(Self { format, filter })
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::broker::Publisher;
 use crate::guard::directory::Directory;
-use crate::runtime::{http, ops};
+use crate::runtime::{http, ops, process};
 use crate::wiring::{self, Parts, StartError};
 use crate::{callbacks, intake};
 
@@ -43,7 +43,11 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     };
     let (received, applying) = callbacks::start(providers, parts.stop.clone());
 
-    http::serve(listener, api.merge(received), intake::headers_too_large, parts.stop.clone()).await;
+    let serving = http::serve(listener, api.merge(received), intake::headers_too_large, parts.stop.clone());
+    let tasks = [committing.abort_handle(), applying.abort_handle()];
+    if process::unless_ended(serving, &tasks, &parts.stop).await.is_none() {
+        return Err(StartError::Refused("a task that must not end has ended".to_owned()));
+    }
     let finish = async { tokio::join!(committing, applying) };
     if tokio::time::timeout(Duration::from_secs(3), finish).await.is_err() {
         warn!("stopped before everything was finished; the database holds the rest");

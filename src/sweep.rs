@@ -17,7 +17,7 @@ use crate::domain::retry::Next;
 use crate::runtime::ops;
 use crate::store::due::{self, Due, Ending, Pauses};
 use crate::store::outcomes::{self, Call, Record};
-use crate::store::{Pool, StoreError, callbacks, idempotency};
+use crate::store::{Pool, StoreError, callbacks, idempotency, recipients};
 use crate::wiring::{self, Parts, StartError};
 
 /// Rows taken up per lane and round.
@@ -30,7 +30,10 @@ const PUBLISHED_MS: i64 = 10_000;
 const AWAY_MS: i64 = 2_000;
 /// How often old rows are removed.
 const CLEANING: Duration = Duration::from_secs(30);
-/// Days a settled callback is kept: providers repeat theirs for seven.
+/// Rows of one kind removed in one statement, and statements in one go.
+const CLEANED: i64 = 2_000;
+const CLEANING_ROUNDS: u32 = 50;
+/// Days a settled callback, and what was heard of in one, is kept: providers repeat theirs for seven.
 const CALLBACK_DAYS: i32 = 8;
 
 /// Sweeps until told to stop.
@@ -47,17 +50,19 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
         Sweeper { pool: parts.pool.clone(), publisher, unknown_deadline: parts.config.unknown_deadline };
     let mut cleaned = None;
     while !parts.stop.is_cancelled() {
-        let full = match sweeper.round().await {
-            Ok(full) => full,
-            Err(error) => {
+        // What a round that is broken off has not published is due again soon.
+        let full = tokio::select! {
+            () = parts.stop.cancelled() => break,
+            round = sweeper.round() => round.unwrap_or_else(|error| {
                 warn!(%error, "a round failed");
                 false
-            }
+            }),
         };
         if cleaned.is_none_or(|at: Instant| at.elapsed() > CLEANING) {
             cleaned = Some(Instant::now());
-            if let Err(error) = sweeper.clean().await {
-                warn!(%error, "cleaning failed");
+            tokio::select! {
+                () = parts.stop.cancelled() => break,
+                () = sweeper.clean() => {}
             }
         }
         // A full round means there is more.
@@ -88,11 +93,12 @@ struct Found {
 impl Sweeper {
     /// Takes up what is due; `true` if there may be more.
     async fn round(&self) -> Result<bool, StoreError> {
-        let lanes = [
-            (Lane::Priority, self.pauses(Queue::DeliverPriority).await),
-            (Lane::Standard, self.pauses(Queue::DeliverStandard).await),
-        ];
-        let notify = self.pauses(Queue::Notify).await;
+        let (priority, standard, notify) = tokio::join!(
+            self.pauses(Queue::DeliverPriority),
+            self.pauses(Queue::DeliverStandard),
+            self.pauses(Queue::Notify)
+        );
+        let lanes = [(Lane::Priority, priority), (Lane::Standard, standard)];
         let Some(found) = self.take(lanes, notify).await? else { return Ok(false) };
         for (lane, keys) in &found.messages {
             self.publisher.publish_all(Queue::of(*lane), Kind::Deliver, keys).await;
@@ -119,17 +125,19 @@ impl Sweeper {
             return Ok(None);
         }
         let mut found = Found::default();
+        let token = Uuid::new_v4();
+        let mut ended = Vec::new();
         for (lane, pauses) in lanes {
-            let token = Uuid::new_v4();
-            let taken = due::messages(&transaction, lane, BATCH, pauses, token).await?;
-            found.full |= taken.len() as i64 == BATCH;
-            let ended: Vec<Record> = taken.iter().filter_map(|due| self.ended(due, token)).collect();
-            if !ended.is_empty() {
-                info!(lane = lane.as_str(), messages = ended.len(), "came to an end unattended");
-                found.deliveries.extend(outcomes::record(&transaction, &ended).await?);
-            }
+            let (taken, full) = due::messages(&transaction, lane, BATCH, pauses, token).await?;
+            found.full |= full;
+            ended.extend(taken.iter().filter_map(|due| self.ended(due, token)));
             let waiting = taken.into_iter().filter(|due| due.ending.is_none()).map(|due| due.key);
             found.messages.push((lane, waiting.collect()));
+        }
+        // Both lanes at once, so that counters are locked in one order.
+        if !ended.is_empty() {
+            info!(messages = ended.len(), "came to an end unattended");
+            found.deliveries.extend(outcomes::record(&transaction, &ended).await?);
         }
         if notify.busy_ms.is_none() {
             let deliveries = due::deliveries(&transaction, BATCH, notify.published_ms).await?;
@@ -160,11 +168,45 @@ impl Sweeper {
         Some(Record { key: due.key, token, call, next, reached_provider, error })
     }
 
-    async fn clean(&self) -> Result<(), StoreError> {
-        let session = self.pool.get().await?;
-        idempotency::forget_old(&session, 10_000).await?;
-        due::forget_rested_pairs(&session, 10_000).await?;
-        callbacks::forget_old(&session, CALLBACK_DAYS, 1_000).await?;
-        Ok(())
+    /// Removes old rows, a bounded number each time; one kind's failure does not keep the others.
+    async fn clean(&self) {
+        for _ in 0..CLEANING_ROUNDS {
+            let more = [
+                cleaned("idempotency keys", self.forget_keys().await),
+                cleaned("rested pairs", self.forget_pairs().await),
+                cleaned("callbacks", self.forget_callbacks().await),
+                cleaned("inbound messages", self.forget_inbound().await),
+            ];
+            if !more.contains(&true) {
+                return;
+            }
+        }
+    }
+
+    async fn forget_keys(&self) -> Result<u64, StoreError> {
+        idempotency::forget_old(&self.pool.get().await?, CLEANED).await
+    }
+
+    async fn forget_pairs(&self) -> Result<u64, StoreError> {
+        due::forget_rested_pairs(&self.pool.get().await?, CLEANED).await
+    }
+
+    async fn forget_callbacks(&self) -> Result<u64, StoreError> {
+        callbacks::forget_old(&self.pool.get().await?, CALLBACK_DAYS, CLEANED).await
+    }
+
+    async fn forget_inbound(&self) -> Result<u64, StoreError> {
+        recipients::forget_old(&self.pool.get().await?, CALLBACK_DAYS, CLEANED).await
+    }
+}
+
+/// Whether there may be more of it.
+fn cleaned(what: &str, removed: Result<u64, StoreError>) -> bool {
+    match removed {
+        Ok(removed) => removed >= CLEANED.cast_unsigned(),
+        Err(error) => {
+            warn!(what, %error, "old rows are not removed");
+            false
+        }
     }
 }

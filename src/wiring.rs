@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::broker::{BrokerError, Topology};
+use crate::broker::{self, BrokerError, Topology};
 use crate::config::{self, Config, ConfigError, LogConfig};
 use crate::runtime::clock::Clock;
 use crate::runtime::{logging, ops, process, retry};
@@ -73,6 +73,7 @@ where
 /// Reads the settings and waits for the database; `None` when told to stop first.
 async fn prepare(stop: CancellationToken) -> Result<Option<Parts>, StartError> {
     let config = Config::read(&config::environment)?;
+    broker::check_url(&config.amqp_url)?;
     let pool = Pool::new(&config.database_url, config.database_connections)?;
     let checked = retry::until_ok("database", &stop, || async {
         match migrations::check(&pool).await {

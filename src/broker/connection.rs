@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties};
 use tracing::warn;
 
@@ -14,6 +15,9 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why the broker did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
+    /// `AMQP_URL` is not understood.
+    #[error("AMQP_URL is not valid: expected amqp://user:password@host/vhost")]
+    Url,
     /// No answer in time.
     #[error("RabbitMQ did not answer in time")]
     Timeout,
@@ -25,6 +29,14 @@ pub enum BrokerError {
     /// The broker refused, or the connection broke.
     #[error("RabbitMQ: {0}")]
     Broker(#[from] lapin::Error),
+}
+
+/// Checks the form of a broker's address, without connecting.
+///
+/// # Errors
+/// [`BrokerError::Url`]. It does not quote the address, which holds a password.
+pub fn check_url(url: &Hidden) -> Result<(), BrokerError> {
+    url.0.parse::<AMQPUri>().map(drop).map_err(|_| BrokerError::Url)
 }
 
 /// Connects, opens a channel and declares the topology.

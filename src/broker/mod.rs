@@ -5,7 +5,7 @@ mod consumer;
 mod publisher;
 mod topology;
 
-pub use connection::{BrokerError, check};
+pub use connection::{BrokerError, check, check_url};
 pub use consumer::{Consumer, Job};
 pub use publisher::{PublishError, Publisher};
 pub use topology::{Queue, Topology};

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
@@ -207,6 +207,8 @@ impl Keeper {
             match outcome {
                 Ok((connection, channel)) => {
                     info!("connected to RabbitMQ");
+                    // What was said of the channel before this one.
+                    let _ = self.broken.notified().now_or_never();
                     self.sender.send_replace(Some(channel));
                     return Some(connection);
                 }

@@ -28,8 +28,8 @@ const BATCH: i64 = 16;
 const LEASE_MS: i64 = 30_000;
 /// How often to look for callbacks nobody announced.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Reports of messages that are not known yet are tried again …
-const AGAIN_MS: i64 = 2_000;
+/// Reports of messages that are not known yet are tried again, each time after twice as long …
+const AGAIN_MS: i64 = 1_000;
 /// … for this long after they arrived: by then the send has been recorded, or the message is not ours.
 const GIVE_UP_SECONDS: i64 = 600;
 
@@ -93,11 +93,12 @@ impl Applier {
             updates.into_iter().partition(|update| matches!(update, Update::Status { .. }));
         let mut applied = apply_reports(&transaction, reported).await?;
         let mut known = HashMap::new();
-        for update in &others {
+        // Taken up again for a report that has to wait, the rest has had its effect, and may have been overtaken.
+        for update in others.iter().filter(|_| !callback.heard) {
             applied.owed.extend(apply_other(&transaction, update, &mut known).await?);
         }
         let again = applied.not_yet && callback.age_seconds < GIVE_UP_SECONDS;
-        let again_ms = again.then_some(AGAIN_MS);
+        let again_ms = again.then(|| AGAIN_MS << callback.tries.clamp(0, 6));
         callbacks::settle(&transaction, callback.account_id, &callback.body_hash, again_ms).await?;
         transaction.commit().await?;
         Ok(applied.owed)
@@ -122,28 +123,38 @@ async fn apply_reports(db: &impl Db, updates: Vec<Update>) -> Result<Applied, St
     let mut now: HashMap<MessageKey, Status> = HashMap::new();
     let mut rises = Vec::new();
     for (report, known) in reported.into_iter().zip(known) {
-        let (key, stored, recipient, instance_id) = match known {
-            Known::Message { key, status, recipient, instance_id } => (key, status, recipient, instance_id),
+        let (key, stored, recipient, instance_id, calls) = match known {
+            Known::Message { key, status, recipient, instance_id, calls } => {
+                (key, status, recipient, instance_id, calls)
+            }
             Known::NotYet => {
                 applied.not_yet = true;
                 continue;
             }
             Known::Foreign => continue,
         };
-        if let ReportedStatus::Failed(Failure { opt_out: true, .. }) = &report.status {
+        let failure = match &report.status {
+            ReportedStatus::Failed(failure) => Some(failure.clone()),
+            ReportedStatus::Sent | ReportedStatus::Delivered | ReportedStatus::Read => None,
+        };
+        // A failure of an earlier call says nothing of the one that followed it.
+        if failure.is_some() && report.call.is_some_and(|call| call < calls) {
+            continue;
+        }
+        let status = now.entry(key).or_insert(stored);
+        let Some(rise) = rise(report, key, *status) else { continue };
+        *status = rise.to;
+        rises.push(rise);
+        if failure.is_some_and(|failure| failure.opt_out) {
             let change = Change {
                 account_id: key.account_id,
                 instance_id: &instance_id,
                 recipient: &recipient,
                 text: None,
                 reason: "recipient_stopped_marketing",
+                at: None,
             };
             applied.owed.extend(recipients::opt_out(db, change, false).await?);
-        }
-        let status = now.entry(key).or_insert(stored);
-        if let Some(rise) = rise(report, key, *status) {
-            *status = rise.to;
-            rises.push(rise);
         }
     }
     applied.owed.extend(reports::raise(db, &rises).await?);
@@ -201,10 +212,16 @@ async fn apply_other(
     let sender = (*account_id, instance_id.as_str());
     match update {
         Update::Inbound { .. } => hear(db, sender, update).await,
-        Update::Preference { wa_id: Some(recipient), stop, .. } => {
+        Update::Preference { wa_id: Some(recipient), stop, at, .. } => {
             let reason = if *stop { "recipient_stopped_marketing" } else { "recipient_resumed_marketing" };
-            let change =
-                Change { account_id: sender.0, instance_id: sender.1, recipient, text: None, reason };
+            let change = Change {
+                account_id: sender.0,
+                instance_id: sender.1,
+                recipient,
+                text: None,
+                reason,
+                at: Some(*at),
+            };
             if *stop {
                 recipients::opt_out(db, change, false).await
             } else {
@@ -247,15 +264,10 @@ async fn hear(
     };
     info!(account_id, instance_id, ?wish, "a recipient changed their mind");
     let (recipient, text) = (recipient.as_str(), Some(text.as_str()));
+    let change = |reason| Change { account_id, instance_id, recipient, text, reason, at: Some(*at) };
     match wish {
-        Wish::OptOut => {
-            let reason = "recipient_requested_stop";
-            recipients::opt_out(db, Change { account_id, instance_id, recipient, text, reason }, true).await
-        }
-        Wish::OptIn => {
-            let reason = "recipient_requested_start";
-            recipients::opt_in(db, Change { account_id, instance_id, recipient, text, reason }, true).await
-        }
+        Wish::OptOut => recipients::opt_out(db, change("recipient_requested_stop"), true).await,
+        Wish::OptIn => recipients::opt_in(db, change("recipient_requested_start"), true).await,
     }
 }
 

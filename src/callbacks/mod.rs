@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,12 @@ struct Receiver {
     app_secret: Option<Hidden>,
     verify_token: Option<Hidden>,
     arrived: Arc<Notify>,
+    /// Bodies being read: each may be 4 MiB, and who sends it is not known yet.
+    reading: Semaphore,
 }
+
+/// Most callbacks read at once.
+const READING: usize = 64;
 
 /// What the callbacks are built from.
 pub struct Parts {
@@ -50,6 +55,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> (Router, JoinHandle<()>) 
         app_secret: parts.app_secret,
         verify_token: parts.verify_token,
         arrived,
+        reading: Semaphore::new(READING),
     };
     let router = Router::new()
         .route("/callbacks/meta", get(receive::handshake).post(receive::receive))

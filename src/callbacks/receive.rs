@@ -51,6 +51,14 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> StatusCode {
+    let secret = receiver.app_secret.as_ref().map_or("", |secret| secret.0.as_str());
+    let header = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
+    // What cannot be valid is not read, and only so many bodies of strangers are held at once.
+    if secret.is_empty() || !header.is_some_and(signature::is_well_formed) {
+        warn!("refused a callback without a signature");
+        return StatusCode::FORBIDDEN;
+    }
+    let Ok(_place) = receiver.reading.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE };
     let limited = Limited::new(body, LARGEST_BODY).collect();
     let body = match tokio::time::timeout(BODY_TIMEOUT, limited).await {
         Err(_) => return StatusCode::REQUEST_TIMEOUT,
@@ -58,8 +66,6 @@ pub(super) async fn receive(
         Ok(Err(_)) => return StatusCode::BAD_REQUEST,
         Ok(Ok(body)) => body.to_bytes(),
     };
-    let header = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
-    let secret = receiver.app_secret.as_ref().map_or("", |secret| secret.0.as_str());
     if !signature::verify(secret.as_bytes(), header, &body) {
         warn!(bytes = body.len(), "refused a callback without a valid signature");
         return StatusCode::FORBIDDEN;

@@ -4,6 +4,12 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+/// Whether `header` can be a signature at all, whatever it signs.
+pub fn is_well_formed(header: &str) -> bool {
+    let digits = header.strip_prefix("sha256=");
+    digits.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// Whether `header` (the value of `X-Hub-Signature-256`) signs `body`.
 ///
 /// `body` must be the bytes as received: Meta signs them with its own JSON escapes, so a body that was parsed and

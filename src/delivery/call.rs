@@ -1,9 +1,11 @@
 //! One provider call: its message, its outcome, and what follows.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -12,14 +14,16 @@ use super::recorder::{Effect, Finished};
 use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
 use crate::config::Environment;
-use crate::domain::id::DeliveryKey;
+use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::job::Kind;
 use crate::domain::outcome::{Class, Failure, Outcome, Scope};
 use crate::domain::retry::{self, Attempt, Next};
 use crate::providers::Outgoing;
 use crate::providers::meta::{MetaClient, Sender};
+use crate::runtime::retry::until_ok;
 use crate::runtime::secrets::SecretKey;
-use crate::store::delivery::Begun;
+use crate::store::Pool;
+use crate::store::delivery::{self, Begun};
 use crate::store::outcomes::{Call, Record};
 use crate::store::senders::token_context;
 use crate::wiring::Parts;
@@ -80,9 +84,10 @@ impl Caller {
     ) {
         let caller = Arc::clone(self);
         self.calls.spawn(async move {
+            let began = Instant::now();
             let outcome = caller.call(&message).await;
             drop(permit);
-            let finished = caller.conclude(&message, token, &outcome, ticket);
+            let finished = caller.conclude(&message, token, (&outcome, began.elapsed()), ticket);
             caller.hand_over(finished).await;
         });
     }
@@ -99,6 +104,23 @@ impl Caller {
         if !owed.is_empty() {
             self.calls.spawn(async move { publisher.publish_all(Queue::Notify, Kind::Notify, &owed).await });
         }
+    }
+
+    /// Takes back calls whose beginning may or may not be on record, in the background: none was made. Their jobs are
+    /// acknowledged only then; if it cannot be recorded while the lease lasts, they end as unknown.
+    pub(super) fn take_back(&self, pool: Pool, messages: Vec<(MessageKey, Ticket)>, token: Uuid) {
+        let lease = self.lease();
+        self.calls.spawn(async move {
+            let (keys, tickets): (Vec<MessageKey>, Vec<Ticket>) = messages.into_iter().unzip();
+            let ended = CancellationToken::new();
+            let undo = until_ok("take back", &ended, || async {
+                delivery::unbegin(&pool.get().await?, &keys, token).await
+            });
+            if tokio::time::timeout(lease, undo).await.is_err() {
+                error!(messages = keys.len(), "calls that were not made could not be taken back");
+            }
+            join_all(tickets.into_iter().map(Ticket::finish)).await;
+        });
     }
 
     async fn hand_over(&self, finished: Finished) {
@@ -130,16 +152,23 @@ impl Caller {
         self.client.send(&sender, &outgoing).await
     }
 
-    fn conclude(&self, message: &Begun, token: Uuid, outcome: &Outcome, ticket: Ticket) -> Finished {
+    fn conclude(
+        &self,
+        message: &Begun,
+        token: Uuid,
+        (outcome, took): (&Outcome, Duration),
+        ticket: Ticket,
+    ) -> Finished {
         let attempt = Attempt {
             counted: message.attempts,
             call: u8::try_from(message.call).unwrap_or(u8::MAX),
-            expires_in: message.expires_in.saturating_sub(self.call_timeout),
+            expires_in: message.expires_in.saturating_sub(took),
             chance: rand::random(),
             unknown_deadline: self.unknown_deadline,
         };
         let next = retry::next(outcome, &attempt);
         info!(
+            request_id = message.request_id,
             account_id = message.key.account_id,
             message_id = %message.key.message_id,
             call = message.call,

@@ -27,6 +27,8 @@ use crate::store::{Pool, StoreError};
 const PREFETCH: u16 = 64;
 /// Most ids in one claim: enough for one round trip to be cheap.
 const CLAIM: usize = 256;
+/// What giving messages back may take: a process that ends must not wait long for a database that does not answer.
+const RELEASE_TIME: Duration = Duration::from_secs(2);
 
 /// Works one lane.
 pub(super) struct LaneWorker {
@@ -203,15 +205,12 @@ impl LaneWorker {
                 let not_begun: Vec<Waiting> = by_key.into_values().collect();
                 self.give_back(not_begun).await;
             }
-            // Whether they were begun is not known: their leases end, and then the rows tell.
-            Err(error) => self.postpone(due, &error).await,
-        }
-    }
-
-    async fn postpone(&self, due: Vec<Waiting>, error: &StoreError) {
-        warn!(%error, messages = due.len(), "calls not begun; the messages come back when their lease ends");
-        for waiting in due {
-            waiting.ticket.finish().await;
+            // Whether they are on record as begun is not known; that no call was made is.
+            Err(error) => {
+                warn!(%error, messages = due.len(), "calls not begun");
+                let messages = due.into_iter().map(|waiting| (waiting.key, waiting.ticket)).collect();
+                self.caller.take_back(self.pool.clone(), messages, token);
+            }
         }
     }
 
@@ -223,18 +222,20 @@ impl LaneWorker {
         }
     }
 
-    /// Ends the lease of claimed messages; they are due at once.
+    /// Ends the lease of claimed messages; they are due at once. One short try: the lease ends by itself as well.
     async fn release(&self, messages: &[Waiting]) {
-        let mut by_token: BTreeMap<Uuid, Vec<MessageKey>> = BTreeMap::new();
-        for waiting in messages {
-            by_token.entry(waiting.token).or_default().push(waiting.key);
+        if messages.is_empty() {
+            return;
         }
-        for (token, keys) in by_token {
-            let release = async { delivery::release(&self.pool.get().await?, &keys, token).await };
-            if let Err(error) = release.await {
-                warn!(%error, "not given back; the messages come back when their lease ends");
-            }
-        }
+        let (keys, tokens): (Vec<MessageKey>, Vec<Uuid>) =
+            messages.iter().map(|waiting| (waiting.key, waiting.token)).unzip();
+        let release = async { delivery::release(&self.pool.get().await?, &keys, &tokens).await };
+        let problem = match tokio::time::timeout(RELEASE_TIME, release).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => StoreError::Timeout,
+        };
+        warn!(error = %problem, messages = messages.len(), "not given back; they come back when their lease ends");
     }
 
     /// At the end: what was claimed and not begun goes back, and its jobs, unacknowledged, to another worker at once.

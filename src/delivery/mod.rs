@@ -26,14 +26,14 @@ use crate::broker::Publisher;
 use crate::domain::purpose::Lane;
 use crate::providers::ClientSettings;
 use crate::providers::meta::MetaClient;
-use crate::runtime::ops;
+use crate::runtime::{ops, process};
 use crate::wiring::{self, Parts, StartError};
 use call::Caller;
 use lane::LaneWorker;
 use recorder::Recorder;
 
 /// How long calls in flight may still take after a stop; what has no answer by then becomes unknown.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(7);
 /// Outcomes that may wait to be recorded.
 const UNRECORDED: usize = 1_024;
 
@@ -57,15 +57,21 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let calls = TaskTracker::new();
     let caller = Arc::new(Caller::new(&parts, client, outcomes, calls.clone()));
 
+    let hurry = drained(&parts.stop);
     // One-time codes have their own places: a full standard lane cannot take them.
     let places = parts.config.deliver_concurrency;
     let priority = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places.div_ceil(4));
     let standard = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places);
-    let (priority, standard) = tokio::join!(priority.run(Lane::Priority), standard.run(Lane::Standard));
+    let lanes = async { tokio::join!(priority.run(Lane::Priority), standard.run(Lane::Standard)) };
+    let recorder = [recording.abort_handle()];
+    let Some((priority, standard)) = process::unless_ended(lanes, &recorder, &parts.stop).await else {
+        return Err(StartError::Refused("the task that records outcomes has ended".to_owned()));
+    };
 
     calls.close();
-    if tokio::time::timeout(DRAIN, calls.wait()).await.is_err() {
-        warn!(calls = calls.len(), "calls still had no answer; their outcome is unknown");
+    tokio::select! {
+        () = calls.wait() => {}
+        () = hurry.cancelled() => warn!(calls = calls.len(), "calls still had no answer; their outcome is unknown"),
     }
     caller.give_up();
     drop(caller);
@@ -75,4 +81,17 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     tokio::join!(priority.close(), standard.close());
     closing.cancel();
     Ok(())
+}
+
+/// Cancelled when the calls have had their time after `stop`; counted from there, because the lanes may need some of it
+/// to give back what they hold.
+fn drained(stop: &CancellationToken) -> CancellationToken {
+    let (stop, hurry) = (stop.clone(), CancellationToken::new());
+    let end = hurry.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+        end.cancel();
+    });
+    hurry
 }

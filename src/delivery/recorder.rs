@@ -137,6 +137,7 @@ impl Recorder {
                     recipient,
                     text: None,
                     reason: "recipient_stopped_marketing",
+                    at: None,
                 };
                 recipients::opt_out(&session, change, false).await
             }

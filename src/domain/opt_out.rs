@@ -1,6 +1,7 @@
 //! STOP and START: recognised when they are the whole message, however they are spelled.
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::canonical_combining_class;
 
 /// What somebody asks for by one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +60,8 @@ fn fold(text: &str) -> String {
         'ٱ' => Some('ا'),
         c if c.is_whitespace() => Some(' '),
         'ـ' => None,
-        // Combining marks (accents, tashkeel, hamza above) fall out here too: they are not alphanumeric.
-        c if c.is_alphanumeric() && !is_mark(c) => Some(c),
+        // Accents, tashkeel and hamza above combine with the letter before them.
+        c if c.is_alphanumeric() && canonical_combining_class(c) == 0 && !is_mark(c) => Some(c),
         _ => None,
     });
     let spaced: String = letters.collect();

@@ -10,8 +10,9 @@ use crate::domain::refusal::Refusal;
 use crate::runtime::secrets::api_key_hash;
 use crate::store::directory::Key;
 
-/// Longer than any key of ours; a longer one is not looked up.
-const LONGEST_KEY: usize = 128;
+/// What every key of ours begins with, and how long it is; anything else is not looked up.
+const PREFIX: &str = "gp_live_";
+const LENGTH: usize = 51;
 
 /// The key of the request. Keys are found by their hash, so nothing secret is compared byte by byte.
 pub(super) async fn authenticate(intake: &Intake, headers: &HeaderMap) -> Result<Arc<Key>, Refusal> {
@@ -30,5 +31,5 @@ pub(super) async fn authenticate(intake: &Intake, headers: &HeaderMap) -> Result
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let key = key.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty() && key.len() <= LONGEST_KEY).then_some(key)
+    (scheme.eq_ignore_ascii_case("bearer") && key.starts_with(PREFIX) && key.len() == LENGTH).then_some(key)
 }

@@ -3,7 +3,7 @@
 //! Alone, a request waits for nobody. What the commit accepted is published by id afterwards; a publish that fails is
 //! only logged and counted, because every row already says when it will be looked at.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ use crate::store::{Pool, StoreError};
 
 /// Most drafts in one commit.
 const BATCH: usize = 256;
+/// How often a batch that ran into another transaction is tried again.
+const CONFLICTS: u32 = 3;
+/// How often counters are opened for one batch: once is enough, unless it had to be committed in parts.
+const OPENINGS: u32 = 8;
 /// Most drafts that may wait; beyond it requests are refused at once.
 const WAITING: usize = 4_096;
 /// Most publishes that wait for their confirm; beyond it the ids are left to `sweep`.
@@ -99,17 +103,24 @@ impl Task {
         }
     }
 
-    /// What can be committed together: callers who are gone are left out, and a second draft with the same idempotency
-    /// key waits for the next round, where it finds the first one's record.
+    /// What can be committed together: callers who are gone are left out. A second draft with the same idempotency key waits
+    /// for the next round, where it finds the first one's record; so does one of an account's other day, at its midnight,
+    /// because a commit counts and locks one day per account.
     fn next_batch(&mut self, arrived: &mut Vec<Waiting>) -> Vec<Waiting> {
         let mut keys = HashSet::new();
+        let mut days = HashMap::new();
         let mut batch = Vec::with_capacity(arrived.len() + self.held.len());
         for waiting in std::mem::take(&mut self.held).into_iter().chain(arrived.drain(..)) {
             if waiting.caller.is_closed() {
                 continue;
             }
-            let key = waiting.draft.idempotency_key().map(|(account, key)| (account, key.to_owned()));
-            if key.is_none_or(|key| keys.insert(key)) {
+            let draft = &waiting.draft;
+            let same_day = draft
+                .message
+                .as_ref()
+                .is_none_or(|message| *days.entry(draft.account_id).or_insert(message.day) == message.day);
+            let key = draft.idempotency_key().map(|(account, key)| (account, key.to_owned()));
+            if same_day && key.is_none_or(|key| keys.insert(key)) {
                 batch.push(waiting);
             } else {
                 self.held.push(waiting);
@@ -122,13 +133,26 @@ impl Task {
     /// it cannot fail its neighbours.
     async fn commit(&mut self, batch: Vec<Waiting>) {
         let mut parts = vec![batch];
+        let mut conflicts = 0;
+        let mut opened = 0;
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
             let drafts: Vec<Draft> = part.iter().map(|waiting| waiting.draft.clone()).collect();
             match self.write(&drafts).await {
-                Ok(verdicts) => self.conclude(part, verdicts),
+                Ok(verdicts) => {
+                    // What was accepted is concluded whatever becomes of the others.
+                    let without = self.conclude(part, verdicts);
+                    if !without.is_empty() && opened < OPENINGS {
+                        opened += 1;
+                        parts.push(self.open_periods(without).await);
+                    }
+                }
+                Err(error) if error.is_conflict() && conflicts < CONFLICTS => {
+                    conflicts += 1;
+                    parts.push(part);
+                }
                 Err(error) if error.is_refusal() && part.len() > 1 => {
                     let rest = part.split_off(part.len() / 2);
                     parts.push(rest);
@@ -142,25 +166,32 @@ impl Task {
 
     async fn write(&self, drafts: &[Draft]) -> Result<Vec<Verdict>, StoreError> {
         let session = self.pool.get().await?;
-        let verdicts = acceptance::commit(&session, drafts, self.due_ms).await?;
-        let without: Vec<usize> = (0..drafts.len()).filter(|n| verdicts[*n] == Verdict::NoCounters).collect();
-        if without.is_empty() {
-            return Ok(verdicts);
-        }
-        // The first messages of an account's day; the others of this commit stand already.
-        let again: Vec<Draft> = without.iter().map(|n| drafts[*n].clone()).collect();
-        acceptance::open_periods(&session, &again).await?;
-        let mut verdicts = verdicts;
-        for (n, verdict) in without.into_iter().zip(acceptance::commit(&session, &again, self.due_ms).await?)
-        {
-            verdicts[n] = verdict;
-        }
-        Ok(verdicts)
+        acceptance::commit(&session, drafts, self.due_ms).await
     }
 
-    fn conclude(&self, batch: Vec<Waiting>, verdicts: Vec<Verdict>) {
+    /// Opens the counters of drafts that found none; gives those that can be committed now.
+    async fn open_periods(&self, waiting: Vec<Waiting>) -> Vec<Waiting> {
+        let drafts: Vec<Draft> = waiting.iter().map(|waiting| waiting.draft.clone()).collect();
+        let open = async { acceptance::open_periods(&self.pool.get().await?, &drafts).await };
+        match open.await {
+            Ok(()) => waiting,
+            Err(error) => {
+                error!(%error, drafts = drafts.len(), "counters not opened");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Answers the callers and publishes what was accepted. Gives back the first drafts of an account's day or month, whose
+    /// counters must be opened before.
+    fn conclude(&self, batch: Vec<Waiting>, verdicts: Vec<Verdict>) -> Vec<Waiting> {
+        let mut without = Vec::new();
         let mut accepted: [(Lane, Vec<MessageKey>); 2] = Lane::ALL.map(|lane| (lane, Vec::new()));
         for (waiting, verdict) in batch.into_iter().zip(verdicts) {
+            if verdict == Verdict::NoCounters {
+                without.push(waiting);
+                continue;
+            }
             if let (Verdict::Accepted { .. }, Some(message)) = (&verdict, &waiting.draft.message) {
                 let key = MessageKey { account_id: waiting.draft.account_id, message_id: message.message_id };
                 let lane = usize::from(message.lane == Lane::Standard);
@@ -174,6 +205,7 @@ impl Task {
                 self.publish(Queue::of(lane), keys);
             }
         }
+        without
     }
 
     fn publish(&self, queue: Queue, keys: Vec<MessageKey>) {

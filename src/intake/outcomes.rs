@@ -30,7 +30,20 @@ pub(super) enum Outcome {
 #[derive(Clone)]
 pub(super) struct Outcomes(Arc<Shared>);
 
+/// One caller's place.
+struct Place<'a> {
+    outcomes: &'a Outcomes,
+    message: MessageKey,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.outcomes.waiting().remove(&self.message);
+    }
+}
+
 struct Shared {
+    stop: CancellationToken,
     waiting: Mutex<HashMap<MessageKey, oneshot::Sender<Outcome>>>,
     arrived: Notify,
 }
@@ -38,7 +51,8 @@ struct Shared {
 impl Outcomes {
     /// Starts the one task that looks for all of them.
     pub(super) fn start(pool: Pool, stop: CancellationToken) -> Self {
-        let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Notify::new() });
+        let shared =
+            Arc::new(Shared { stop: stop.clone(), waiting: Mutex::default(), arrived: Notify::new() });
         let outcomes = Self(shared);
         tokio::spawn(outcomes.clone().watch(pool, stop));
         outcomes
@@ -54,10 +68,14 @@ impl Outcomes {
             }
             waiting.insert(message, sender);
         }
+        // The caller may go away at any time: then this is dropped, and nobody waits any more.
+        let _place = Place { outcomes: self, message };
         self.0.arrived.notify_one();
-        let outcome = tokio::time::timeout(longest, receiver).await;
-        self.waiting().remove(&message);
-        Some(outcome.ok().and_then(Result::ok))
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(longest, receiver) => outcome.ok().and_then(Result::ok),
+            () = self.0.stop.cancelled() => None,
+        };
+        Some(outcome)
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<MessageKey, oneshot::Sender<Outcome>>> {
@@ -77,11 +95,8 @@ impl Outcomes {
                 debug!(%error, "cannot look at outcomes");
             }
             tokio::select! {
-                () = stop.cancelled() => {
-                    // Everybody who waits is answered with what is known: accepted.
-                    self.waiting().clear();
-                    return;
-                }
+                // Everybody who waits is answered with what is known: accepted.
+                () = stop.cancelled() => return,
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }

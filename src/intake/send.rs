@@ -166,11 +166,13 @@ impl Asking<'_> {
         };
         match self.commit(draft).await? {
             Verdict::Accepted { log_id } => Ok(self.accepted(message_id, log_id).await),
-            // Somebody with the same key may have been faster, and have taken the very place that is missing now.
-            Verdict::Refused { code, used, wait_seconds } => self
-                .replay()
-                .await?
-                .ok_or_else(|| late_refusal(&code, held_back, limits, periods, (used, wait_seconds))),
+            Verdict::Refused { code, used, wait_seconds } => {
+                // Somebody with the same key may have been faster, and have used up what was left.
+                if let Some(answer) = self.replay().await? {
+                    return Ok(answer);
+                }
+                Err(late_refusal(&code, held_back, limits, periods, (used, wait_seconds)))
+            }
             // Somebody with the same key was faster: the answer is theirs.
             Verdict::Duplicate => self.replay().await?.ok_or(Refusal::Internal),
             Verdict::NoCounters => Err(Refusal::Internal),

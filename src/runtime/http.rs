@@ -22,6 +22,8 @@ use tracing::{debug, warn};
 const MAX_CONNECTIONS: usize = 10_000;
 /// A client has this long for the head of a request; a connection kept open between requests is closed after it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The head of a request is at most this large; it is also what an unfinished one can take of memory.
+const LARGEST_HEAD: usize = 64 * 1024;
 /// What a client still sends after its last answer is read for at most this long, because closing the connection on it
 /// would take the answer from the client before it has read it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -29,7 +31,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(8);
 
 /// Serves `router` until `stop`, then lets running requests finish. `headers_too_large` makes the whole answer to a
-/// request whose head is beyond hyper's limits (100 headers, about 400 KiB), which hyper would answer without a body.
+/// request whose head is beyond hyper's limits (100 headers, 64 KiB), which hyper would answer without a body.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -37,7 +39,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(LARGEST_HEAD);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {

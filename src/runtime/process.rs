@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -30,6 +31,26 @@ where
     // Tasks that outlive the body hold nothing that is not also in the database.
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
+}
+
+/// Does the work, unless one of the tasks it relies on ends before `stop`, as it does by a fault alone: then `None`, and
+/// the process should end, to be started anew.
+pub async fn unless_ended<T>(
+    work: impl Future<Output = T>,
+    tasks: &[AbortHandle],
+    stop: &CancellationToken,
+) -> Option<T> {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                if !stop.is_cancelled() && tasks.iter().any(AbortHandle::is_finished) {
+                    return None;
+                }
+            }
+        }
+    }
 }
 
 async fn supervise<Fut, E>(name: &str, body: impl FnOnce(CancellationToken) -> Fut) -> ExitCode

@@ -109,9 +109,11 @@ with input as materialized (
            i.refused is null and (select 1 from suppressions s
                where s.account_id = i.account_id and s.recipient = i.recipient and (s.scope = 'all' or not i.essential)
                limit 1) is not null as suppressed,
-           case when i.refused is null then (select ceil(extract(epoch from max(p.next_at) - now()))::int4
-               from pacing p where p.account_id = i.account_id and p.instance_id = i.instance_id
-                               and (p.lane = 'priority' or p.lane = i.lane)) - i.backlog_limit end as excess
+           case when i.refused is null then (select ceil(extract(epoch from max(p.next_at) - now()
+                   - (max(n.burst) - 1) * max(n.interval_us) * interval '1 microsecond'))::int4
+               from pacing p join instances n on n.account_id = p.account_id and n.instance_id = p.instance_id
+               where p.account_id = i.account_id and p.instance_id = i.instance_id
+                 and (p.lane = 'priority' or p.lane = i.lane)) - i.backlog_limit end as excess
     from input i left join counters c on c.account_id = i.account_id and c.day = i.day
 ), ranked as (
     select f.*, count(*) filter (where refused is null and not suppressed and coalesce(excess, 0) <= 0 and held_back is null)

@@ -14,6 +14,10 @@ pub struct Callback {
     pub received_at: jiff::Timestamp,
     /// Seconds since it arrived.
     pub age_seconds: i64,
+    /// How often it was taken up, this time included.
+    pub tries: i16,
+    /// Everything but reports of messages not known yet has taken effect.
+    pub heard: bool,
 }
 
 /// Stores a verified callback, due at once; `false` where the same body was stored before.
@@ -44,9 +48,10 @@ pub async fn take(db: &impl Db, limit: i64, lease_ms: i64) -> Result<Vec<Callbac
             select account_id, body_hash from callbacks where due_at <= now() order by due_at limit $1
             for update skip locked
         )
-        update callbacks c set due_at = now() + $2::int8 * interval '1 millisecond' * (1 + c.tries), tries = least(c.tries + 1, 1000)
+        update callbacks c set due_at = now() + $2::int8 * interval '1 millisecond' * (1 + c.tries), tries = least(c.tries + 1, 10)
         from due d where c.account_id = d.account_id and c.body_hash = d.body_hash
-        returning c.account_id, c.body_hash, c.body, c.received_at, extract(epoch from now() - c.received_at)::int8";
+        returning c.account_id, c.body_hash, c.body, c.received_at, extract(epoch from now() - c.received_at)::int8,
+            c.tries, c.heard";
     let rows = db.query(SQL, &[&limit, &lease_ms]).await?;
     Ok(rows
         .iter()
@@ -56,6 +61,8 @@ pub async fn take(db: &impl Db, limit: i64, lease_ms: i64) -> Result<Vec<Callbac
             body: row.get(2),
             received_at: row.get(3),
             age_seconds: row.get(4),
+            tries: row.get(5),
+            heard: row.get(6),
         })
         .collect())
 }
@@ -71,7 +78,7 @@ pub async fn settle(
     again_ms: Option<i64>,
 ) -> Result<(), StoreError> {
     const SQL: &str = "-- callbacks.settle
-        update callbacks set due_at = now() + $3::int8 * interval '1 millisecond'
+        update callbacks set heard = true, due_at = now() + $3::int8 * interval '1 millisecond'
         where account_id = $1 and body_hash = $2";
     db.execute(SQL, &[&account_id, &body_hash, &again_ms]).await?;
     Ok(())

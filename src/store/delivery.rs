@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 
@@ -33,6 +33,8 @@ pub enum Step {
 pub struct Begun {
     /// Which message.
     pub key: MessageKey,
+    /// The request that caused it.
+    pub request_id: String,
     /// The number of the call, from 1.
     pub call: i16,
     /// Attempts so far that count towards the budget, without this one.
@@ -69,7 +71,7 @@ with candidates as materialized (
         select account_id, message_id, instance_id, lane, recipient, purpose, slot_at, pair_reserved, expires_at
         from messages m
         where m.account_id = k.account_id and m.message_id = k.message_id
-          and m.status in ('queued', 'sending') and not m.in_flight
+          and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
           and (m.not_before is null or m.not_before <= now()) and (m.lease is null or m.lease = $3::uuid or m.due_at <= now())
         for update skip locked) m
 ), facts as materialized (
@@ -106,7 +108,8 @@ with candidates as materialized (
         and g.instance_id = i.instance_id and g.lane = 'standard' for update) later
 ), ranked as (
     select p.*, s.real_at, s.later_at, p.interval_us * interval '1 microsecond' as step_time,
-           row_number() over (partition by p.account_id, p.instance_id order by p.lane, p.message_id) - 1 as place
+           row_number() over (partition by p.account_id, p.instance_id
+                              order by p.lane, not p.again, p.message_id) - 1 as place
     from paired p
     join schedules s on s.account_id = p.account_id and s.instance_id = p.instance_id
     where coalesce(p.pair_at, now()) <= now()
@@ -114,7 +117,10 @@ with candidates as materialized (
     select r.*, greatest(now(), real_at + (place - (burst - 1)) * step_time) as slot
     from ranked r
 ), slotted as materialized (
-    select p.*, lane = 'priority' or slot <= now() + $7::int8 * interval '1 millisecond' as taken from placed p
+    -- Who comes for the first time while others are in line behind the horizon goes to the end of the line.
+    select p.*, lane = 'priority' or (slot <= now() + $7::int8 * interval '1 millisecond'
+                                      and (again or later_at <= real_at)) as taken
+    from placed p
 ), deferred as materialized (
     -- The first time a message is put behind all that were put off before it; later it keeps its place.
     select d.account_id, d.instance_id, d.message_id, d.again, d.burst * d.step_time as ahead,
@@ -156,9 +162,9 @@ with candidates as materialized (
 )
 update messages m set
     lease = case when s.step in ('attempt', 'expire', 'suppress') then $3::uuid end,
-    due_at = case s.step when 'later' then s.not_before
-                         when 'hold' then case when s.hold_until > now() then s.hold_until
-                                               else now() + $9::int8 * interval '1 millisecond' end
+    due_at = case s.step when 'later' then least(s.not_before, m.expires_at)
+                         when 'hold' then least(m.expires_at, case when s.hold_until > now() then s.hold_until
+                                               else now() + $9::int8 * interval '1 millisecond' end)
                          else now() + $4::int8 * interval '1 millisecond' end,
     not_before = s.not_before,
     slot_at = s.slot_at,
@@ -213,15 +219,20 @@ fn claimed(row: &Row) -> Option<Claimed> {
     Some(Claimed { key: key(row), step, request_id: row.get(3) })
 }
 
-const BEGIN: &str = "-- delivery.begin
+const BEGIN: &str = concat!(
+        "-- delivery.begin
 with begun as (
-    update messages m set status = 'sending', in_flight = true, calls = m.calls + 1,
+    update messages m set status = case when m.status = 'queued' then 'sending' else m.status end, in_flight = true,
+        unsent = false, calls = m.calls + 1,
         sequence = m.sequence + case when m.status = 'queued' then 1 else 0 end,
         due_at = now() + $4::int8 * interval '1 millisecond',
         not_before = null, slot_at = null, pair_reserved = false, updated_at = now()
     from unnest($1::int8[], $2::uuid[], $5::uuid[]) as k(account_id, message_id, event_id), instances n
     where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = $3::uuid and not m.in_flight
-      and m.status in ('queued', 'sending') and m.due_at > now() and m.expires_at > now()
+      and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent))
+      and m.due_at > now() and m.expires_at > now()
+      -- A slot that has long passed was waited out behind a slow provider: calling now would be a burst.
+      and m.slot_at > now() - interval '3 seconds'
       and n.account_id = m.account_id and n.instance_id = m.instance_id
       and n.paused_at is null and n.connection = 'open' and (n.hold_until is null or n.hold_until <= now())
       and not exists (select from suppressions s where s.account_id = m.account_id and s.recipient = m.recipient
@@ -238,16 +249,15 @@ with begun as (
     from begun where calls = 1
     returning account_id, event_id, kind
 ), owed as (
-    insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-    select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-    from told t join webhook_endpoints e on e.account_id = t.account_id
-    where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-    returning account_id, event_id, endpoint_id
+",
+        owe!(),
+        "
 )
 select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, phone_number_id, token_sealed,
-       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8 from begun
+       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id from begun
 union all
-select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null from owed";
+select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null from owed"
+    );
 
 /// Begins the calls of claimed messages: the attempt is on record before the provider is called. Those that may not be
 /// attempted any more (lease ended, opted out, canceled, instance paused) are not among the answers. `lease` must outlast
@@ -280,6 +290,7 @@ pub async fn begin(
 fn read_begun(row: &Row) -> Begun {
     Begun {
         key: key(row),
+        request_id: row.get(13),
         call: row.get(2),
         attempts: u8::try_from(row.get::<_, i16>(3)).unwrap_or(u8::MAX),
         expires_in: Duration::from_millis(u64::try_from(row.get::<_, i64>(12)).unwrap_or_default()),
@@ -292,17 +303,38 @@ fn read_begun(row: &Row) -> Begun {
     }
 }
 
-/// Gives claimed messages back whose calls were not begun: they are due at once.
+/// Takes back a begin whose answer was lost: no call was made, so the messages are due at once.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn unbegin(db: &impl Db, keys: &[MessageKey], token: Uuid) -> Result<(), StoreError> {
+    const SQL: &str = "-- delivery.unbegin
+        with taken_back as (
+            update messages m set in_flight = false, lease = null, due_at = now(), slot_at = null
+            from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)
+            where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = $3::uuid
+            returning m.account_id, m.message_id, m.calls
+        )
+        update attempts a set finished_at = now(), outcome = 'not_made'
+        from taken_back t where a.account_id = t.account_id and a.message_id = t.message_id and a.attempt = t.calls
+          and a.outcome is null";
+    let (accounts, messages) = columns(keys);
+    db.execute(SQL, &[&accounts, &messages, &token]).await?;
+    Ok(())
+}
+
+/// Gives claimed messages back whose calls were not begun, each with the token it was claimed under: they are due at
+/// once.
 ///
 /// # Errors
 /// [`StoreError`]; then they are due when their lease ends.
-pub async fn release(db: &impl Db, keys: &[MessageKey], token: Uuid) -> Result<(), StoreError> {
+pub async fn release(db: &impl Db, keys: &[MessageKey], tokens: &[Uuid]) -> Result<(), StoreError> {
     const SQL: &str = "-- delivery.release
         update messages m set lease = null, due_at = now(), slot_at = null
-        from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)
-        where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = $3::uuid and not m.in_flight";
+        from unnest($1::int8[], $2::uuid[], $3::uuid[]) as k(account_id, message_id, token)
+        where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = k.token and not m.in_flight";
     let (accounts, messages) = columns(keys);
-    db.execute(SQL, &[&accounts, &messages, &token]).await?;
+    db.execute(SQL, &[&accounts, &messages, &tokens]).await?;
     Ok(())
 }
 

@@ -53,7 +53,7 @@ with due as materialized (
     select m.account_id, m.message_id, m.lane, m.calls, case
         when m.status > 'unknown' then 'final'
         when m.in_flight then 'call_lost'
-        when m.status = 'unknown' then 'no_evidence'
+        when m.status = 'unknown' and not m.unsent then 'no_evidence'
         when m.expires_at <= now() then 'expired'
         when n.paused_at is not null or n.connection <> 'open' then 'held'
         when n.hold_until > now() then 'throttled'
@@ -69,7 +69,7 @@ update messages m set
     due_at = case d.what
         when 'final' then null
         when 'held' then least(now() + interval '15 seconds', greatest(d.expires_at, now() + interval '1 second'))
-        when 'throttled' then d.hold_until
+        when 'throttled' then least(d.hold_until, d.expires_at)
         when 'busy' then now() + $4::int8 * interval '1 millisecond'
         else now() + $3::int8 * interval '1 millisecond' end
 from due d
@@ -77,7 +77,7 @@ where m.account_id = d.account_id and m.message_id = d.message_id
 returning m.account_id, m.message_id, d.what, d.calls";
 
 /// Takes up a lane's due messages, at most `limit`, and moves their `due_at` on. Those that have come to an end are given
-/// the lease `token`, under which it is to be recorded in the same transaction.
+/// the lease `token`, under which it is to be recorded in the same transaction. Also tells whether there may be more.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -87,7 +87,7 @@ pub async fn messages(
     limit: i64,
     pauses: Pauses,
     token: Uuid,
-) -> Result<Vec<Due>, StoreError> {
+) -> Result<(Vec<Due>, bool), StoreError> {
     let rows =
         db.query(MESSAGES, &[&lane.as_str(), &limit, &pauses.published_ms, &pauses.busy_ms, &token]).await?;
     let due = rows.iter().filter_map(|row| {
@@ -101,7 +101,7 @@ pub async fn messages(
         let key = MessageKey { account_id: row.get(0), message_id: row.get(1) };
         Some(Due { key, ending, call: row.get(3) })
     });
-    Ok(due.collect())
+    Ok((due.collect(), i64::try_from(rows.len()).is_ok_and(|taken| taken == limit)))
 }
 
 /// Takes up due webhook deliveries, at most `limit`, and moves their `due_at` on.

@@ -231,7 +231,11 @@ pub async fn set_rate(
 ) -> Result<bool, StoreError> {
     let changed = db
         .execute(
+            // What was reserved at the old rate is no measure for the new one.
             "-- instances.set_rate
+            with begun_anew as (
+                update pacing set next_at = now() where account_id = $1 and instance_id = $2
+            )
             update instances set interval_us = $3, burst = $4 where account_id = $1 and instance_id = $2",
             &[&account_id, &instance_id, &rate.interval_us, &rate.burst],
         )

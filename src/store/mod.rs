@@ -23,6 +23,19 @@ pub mod suppressions;
 mod tls;
 pub mod webhooks;
 
+/// The end of a statement that has put events into `told`: what is owed for them to the account's endpoints. It is
+/// published after the commit; due a little later, so that `sweep` does what a lost publish did not.
+macro_rules! owe {
+    () => {
+        "insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at) \
+         select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds' \
+         from told t join webhook_endpoints e on e.account_id = t.account_id \
+         where e.disabled_at is null and (e.events is null or t.kind = any(e.events)) \
+         returning account_id, event_id, endpoint_id"
+    };
+}
+use owe;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -91,6 +104,18 @@ impl StoreError {
         match self {
             Self::Database(error) => error.as_db_error().and_then(tokio_postgres::error::DbError::constraint),
             _ => None,
+        }
+    }
+
+    /// Whether another transaction was in the way (a deadlock): nothing was done, and doing it again
+    /// is worth a try.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Database(error) => {
+                error.code().is_some_and(|code| matches!(code.code(), "40001" | "40P01"))
+            }
+            _ => false,
         }
     }
 

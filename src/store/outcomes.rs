@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::retry::Next;
 
@@ -58,7 +58,8 @@ fn pause_ms(next: Next) -> i64 {
     }
 }
 
-const RECORD: &str = "-- outcomes.record
+const RECORD: &str = concat!(
+        "-- outcomes.record
 with input as materialized (
     select * from unnest($1::int8[], $2::uuid[], $3::uuid[], $4::int2[], $5::text[], $6::int8[], $7::bool[], $8::bool[],
                          $9::text[], $10::int4[], $11::text[], $12::text[], $13::text[], $14::uuid[])
@@ -66,7 +67,7 @@ with input as materialized (
              provider_message_id, error, event_id)
     order by account_id, message_id
 ), locked as materialized (
-    select i.*, m.status as before, m.sequence, m.instance_id, m.recipient, m.quota_day, m.quota_month, m.request_id,
+    select i.*, m.status as before, m.unsent, m.expires_at, m.sequence, m.instance_id, m.recipient, m.quota_day, m.quota_month, m.request_id,
            m.reached_provider or i.reached as reached_now
     from input i
     cross join lateral (select * from messages m
@@ -77,7 +78,7 @@ with input as materialized (
     select l.*, case
         when next = 'again' then before
         -- A callback may have been faster; it knows more than this.
-        when before in ('queued', 'sending') or (before = 'unknown' and next <> 'expired') then next::message_status
+        when before in ('queued', 'sending') or (before = 'unknown' and (unsent or next <> 'expired')) then next::message_status
         else before end as after
     from locked l
 ), noted as (
@@ -90,8 +91,11 @@ with input as materialized (
         attempts = m.attempts + d.counts::int, reached_provider = d.reached_now,
         provider_message_id = coalesce(d.provider_message_id, m.provider_message_id),
         error = case when d.after <> d.before then d.error else m.error end,
-        due_at = case when d.after = 'unknown' or (d.next = 'again' and d.before in ('queued', 'sending'))
-                      then now() + d.pause_ms * interval '1 millisecond' end,
+        -- Unknown and to be tried again: evidence came late that the call did not send it.
+        unsent = d.next = 'again' and d.before = 'unknown',
+        due_at = case when d.next = 'again' and d.before in ('queued', 'sending', 'unknown')
+                      then least(now() + d.pause_ms * interval '1 millisecond', greatest(d.expires_at, now()))
+                      when d.after = 'unknown' then now() + d.pause_ms * interval '1 millisecond' end,
         not_before = case when d.next = 'again' then now() + d.pause_ms * interval '1 millisecond' end,
         slot_at = null, pair_reserved = false, updated_at = now()
     from decided d where m.account_id = d.account_id and m.message_id = d.message_id
@@ -103,11 +107,9 @@ with input as materialized (
     from decided where after <> before
     returning account_id, event_id, kind
 ), owed as (
-    insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-    select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-    from told t join webhook_endpoints e on e.account_id = t.account_id
-    where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-    returning account_id, event_id, endpoint_id
+",
+        owe!(),
+        "
 ), unused as materialized (
     select account_id, 'day' as period, quota_day as starts_on, count(*)::int as messages
     from decided where after <> before and after in ('failed', 'expired') and not reached_now group by 1, 2, 3
@@ -123,7 +125,8 @@ with input as materialized (
     update quota_usage q set used = greatest(0, q.used - c.messages)
     from counters c where q.account_id = c.account_id and q.period = c.period and q.starts_on = c.starts_on
 )
-select account_id, event_id, endpoint_id from owed";
+select account_id, event_id, endpoint_id from owed"
+    );
 
 /// Records the outcomes that still hold: a record whose lease has passed to somebody else changes nothing, except that it
 /// may settle what was given up as unknown. Gives the webhook deliveries that are owed now.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Db, StoreError, outcomes};
+use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::DeliveryKey;
 
 /// A person's change of mind, as customers are told of it.
@@ -19,6 +19,9 @@ pub struct Change<'a> {
     pub text: Option<&'a str>,
     /// Why, in the documents' words.
     pub reason: &'static str,
+    /// When they wrote it: an older wish never undoes a newer opt-out, whichever arrives first.
+    /// `None`: now.
+    pub at: Option<Timestamp>,
 }
 
 /// Remembers an inbound message; `false` where it was heard before.
@@ -39,17 +42,16 @@ pub async fn hear(
     Ok(heard == 1)
 }
 
-const TELL: &str = "
+const TELL: &str = concat!(
+        "
         told as (
             insert into events (account_id, event_id, kind, instance_id, recipient, reason, message_text)
             select account_id, $3::uuid, $4::text, $5::text, recipient, $6::text, $7::text from changed limit 1
             returning account_id, event_id, kind
         )
-        insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-        select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-        from told t join webhook_endpoints e on e.account_id = t.account_id
-        where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-        returning account_id, event_id, endpoint_id";
+",
+        owe!()
+    );
 
 /// Suppresses a recipient and tells the customer, unless they were suppressed so already. `essential_too`: not even
 /// one-time codes are sent any more. Gives the webhook deliveries owed.
@@ -64,9 +66,14 @@ pub async fn opt_out(
     let scope = if essential_too { "'all', 'inbound'" } else { "'non_essential', 'provider'" };
     let sql = format!(
         "-- recipients.opt_out
-        with changed as (
-            insert into suppressions (account_id, recipient, scope, source) values ($1::int8, $2::text, {scope})
-            on conflict do nothing returning account_id, recipient
+        with suppressed as (
+            insert into suppressions as s (account_id, recipient, scope, source, created_at)
+            values ($1::int8, $2::text, {scope}, coalesce($8::timestamptz, now()))
+            on conflict (account_id, recipient, scope)
+                do update set created_at = greatest(s.created_at, excluded.created_at)
+            returning account_id, recipient, xmax = 0 as is_new
+        ), changed as (
+            select account_id, recipient from suppressed where is_new
         ), {TELL}"
     );
     tell(db, &sql, "recipient.opted_out", change).await
@@ -86,7 +93,8 @@ pub async fn opt_in(
     let sql = format!(
         "-- recipients.opt_in
         with changed as (
-            delete from suppressions where account_id = $1::int8 and recipient = $2::text and {which}
+            delete from suppressions
+            where account_id = $1::int8 and recipient = $2::text and {which} and created_at <= coalesce($8::timestamptz, now())
             returning account_id, recipient
         ), {TELL}"
     );
@@ -110,6 +118,7 @@ async fn tell(
                 &change.instance_id,
                 &change.reason,
                 &change.text,
+                &change.at,
             ],
         )
         .await?;
@@ -144,4 +153,17 @@ pub async fn of_message(
         where a.account_id = $1 and a.provider_message_id = $2 limit 1";
     let rows = db.query(SQL, &[&account_id, &provider_message_id]).await?;
     Ok(rows.first().map(|row| row.get(0)))
+}
+
+/// Forgets inbound messages older than `days`, at most `limit`; gives how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn forget_old(db: &impl Db, days: i32, limit: i64) -> Result<u64, StoreError> {
+    const SQL: &str = "-- recipients.forget_old
+        delete from inbound_messages where (account_id, instance_id, provider_message_id) in (
+            select account_id, instance_id, provider_message_id from inbound_messages
+            where received_at < now() - make_interval(days => $1)
+            order by received_at limit $2 for update skip locked)";
+    db.execute(SQL, &[&days, &limit]).await
 }

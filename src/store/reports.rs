@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Db, StoreError, outcomes};
+use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::status::Status;
 
@@ -30,6 +30,8 @@ pub enum Known {
         recipient: String,
         /// Its instance.
         instance_id: String,
+        /// The number of its last call.
+        calls: i16,
     },
     /// A sender of ours, but no message that is known yet.
     NotYet,
@@ -52,12 +54,13 @@ with input as materialized (
 ), locked as materialized (
     select o.place, m.*
     from (select * from named where message_id is not null order by account_id, message_id) o
-    cross join lateral (select m.account_id, m.message_id, m.status::text, m.recipient, m.instance_id from messages m
+    cross join lateral (select m.account_id, m.message_id, m.status::text, m.recipient, m.instance_id, m.calls
+        from messages m
         where m.account_id = o.account_id and m.message_id = o.message_id for update) m
 )
 select * from locked
 union all
-select place, account_id, null, null, null, null from named where message_id is null";
+select place, account_id, null, null, null, null, null from named where message_id is null";
 
 /// Finds and locks the messages that reports name, in key order; the answers are in the order of the names.
 ///
@@ -81,6 +84,7 @@ pub async fn lock(db: &impl Db, names: &[Named]) -> Result<Vec<Known>, StoreErro
                 status: Status::parse(row.get(3)).ok_or(StoreError::Value("messages.status"))?,
                 recipient: row.get(4),
                 instance_id: row.get(5),
+                calls: row.get(6),
             },
         };
     }
@@ -106,7 +110,8 @@ pub struct Rise {
     pub call: Option<i16>,
 }
 
-const RAISE: &str = "-- reports.raise
+const RAISE: &str = concat!(
+        "-- reports.raise
 with input as materialized (
     select i.*, row_number() over (partition by account_id, message_id order by place) as step,
            count(*) over (partition by account_id, message_id) as steps
@@ -117,7 +122,7 @@ with input as materialized (
     update messages m set
         status = i.after::message_status, sequence = m.sequence + i.steps, error = i.error, reached_provider = true,
         provider_message_id = coalesce(m.provider_message_id, i.provider_message_id),
-        in_flight = false, due_at = null, not_before = null, updated_at = now()
+        in_flight = false, unsent = false, due_at = null, not_before = null, updated_at = now()
     from input i where i.step = i.steps and m.account_id = i.account_id and m.message_id = i.message_id
     returning m.account_id, m.message_id, m.instance_id, m.recipient, m.request_id, m.sequence - i.steps as sequence
 ), noted as (
@@ -140,11 +145,9 @@ with input as materialized (
     where k.kind is not null
     returning account_id, event_id, kind
 )
-insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-from told t join webhook_endpoints e on e.account_id = t.account_id
-where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-returning account_id, event_id, endpoint_id";
+",
+        owe!()
+    );
 
 /// Raises locked messages, each rise with its event; several of one message in their order. Gives the webhook deliveries
 /// owed.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Db, StoreError, outcomes};
+use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::DeliveryKey;
+use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 
 /// What a sender's token is sealed with: its place, so that one copied to another row cannot be read.
 #[must_use]
@@ -44,7 +45,8 @@ pub async fn suspect(
     (account_id, instance_id): (i64, &str),
     reason: &str,
 ) -> Result<Vec<DeliveryKey>, StoreError> {
-    const SQL: &str = "-- senders.suspect
+    const SQL: &str = concat!(
+        "-- senders.suspect
         with changed as (
             update instances set connection = 'suspect', hold_reason = $3
             where account_id = $1 and instance_id = $2 and connection = 'open'
@@ -54,11 +56,9 @@ pub async fn suspect(
             select account_id, $4, 'instance.connection_updated', instance_id, 'suspect', 'open', $3 from changed
             returning account_id, event_id, kind
         )
-        insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
-        select t.account_id, t.event_id, e.endpoint_id, now() + interval '10 seconds'
-        from told t join webhook_endpoints e on e.account_id = t.account_id
-        where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
-        returning account_id, event_id, endpoint_id";
+",
+        owe!()
+    );
     let rows = db.query(SQL, &[&account_id, &instance_id, &reason, &Uuid::now_v7()]).await?;
     Ok(rows.iter().map(outcomes::owed).collect())
 }
@@ -75,9 +75,11 @@ pub async fn delay_pair(
 ) -> Result<(), StoreError> {
     const SQL: &str = "-- senders.delay_pair
         insert into recipient_pacing as r (account_id, instance_id, recipient, next_at)
-        values ($1, $2, $3, now() + $4::int8 * interval '1 millisecond')
+        values ($1, $2, $3, now() + $4::int8 * interval '1 millisecond' + $5::int8 * interval '1 microsecond')
         on conflict (account_id, instance_id, recipient) do update set next_at = greatest(r.next_at, excluded.next_at)";
-    db.execute(SQL, &[&account_id, &instance_id, &recipient, &millis(pause)]).await?;
+    // The burst lets a message go earlier than its place by that much.
+    let allowance = (PAIR_BURST - 1) * PAIR_INTERVAL_US;
+    db.execute(SQL, &[&account_id, &instance_id, &recipient, &millis(pause), &allowance]).await?;
     Ok(())
 }
 

@@ -82,7 +82,8 @@ impl From<&Row> for SuppressionRow {
     }
 }
 
-/// Suppresses a recipient; false: already so, and the first source and time stay.
+/// Suppresses a recipient; false: already so by an operator or the customer, whose source and time stay. What the recipient
+/// asked for becomes the operator's, so that the recipient cannot lift it any more.
 ///
 /// # Errors
 /// [`StoreError`], with the foreign key's constraint where there is no such account.
@@ -97,7 +98,8 @@ pub async fn insert(
         .execute(
             "-- suppressions.insert
             insert into suppressions (account_id, recipient, scope, source) values ($1, $2, $3, $4)
-            on conflict do nothing",
+            on conflict (account_id, recipient, scope) do update set source = excluded.source, created_at = now()
+                where suppressions.source in ('inbound', 'provider')",
             &[&account_id, &recipient.digits(), &scope.as_str(), &source.as_str()],
         )
         .await?;

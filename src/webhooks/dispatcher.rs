@@ -56,6 +56,13 @@ enum Done {
     Deferred,
 }
 
+/// An attempt whose result was handed on.
+struct Sent {
+    endpoint: EndpointKey,
+    began: Instant,
+    failed: bool,
+}
+
 /// The stage's state.
 pub(super) struct Dispatcher {
     context: Arc<Context>,
@@ -63,7 +70,7 @@ pub(super) struct Dispatcher {
     excess: Vec<(Ticket, Duration)>,
     claims: JoinSet<Option<Done>>,
     deferral: JoinSet<Option<Done>>,
-    sends: JoinSet<(EndpointKey, Instant)>,
+    sends: JoinSet<Sent>,
 }
 
 impl Dispatcher {
@@ -182,15 +189,15 @@ impl Dispatcher {
             self.lanes.begin(endpoint, began);
             let context = Arc::clone(&self.context);
             self.sends.spawn(async move {
-                send(&context, ticket, claim, lease).await;
-                (endpoint, began)
+                let failed = send(&context, ticket, claim, lease).await;
+                Sent { endpoint, began, failed }
             });
         }
     }
 
-    fn finish(&mut self, sent: Result<(EndpointKey, Instant), JoinError>) {
-        let (endpoint, began) = unwound(sent);
-        self.lanes.finish(endpoint, began, Instant::now());
+    fn finish(&mut self, sent: Result<Sent, JoinError>) {
+        let Sent { endpoint, began, failed } = unwound(sent);
+        self.lanes.finish(endpoint, began, failed, Instant::now());
     }
 }
 
@@ -234,18 +241,21 @@ async fn defer(context: Arc<Context>, batch: Vec<(Ticket, Duration)>) -> Option<
     Some(Done::Deferred)
 }
 
-/// Makes the attempt and hands its result on; this waits while too many results wait to be recorded.
-async fn send(context: &Context, ticket: Ticket, claim: Claim, lease: Uuid) {
+/// Makes the attempt, hands its result on (which waits while too many results wait to be recorded), and says whether
+/// it failed.
+async fn send(context: &Context, ticket: Ticket, claim: Claim, lease: Uuid) -> bool {
     let answer = tokio::select! {
         () = context.hurry.cancelled() => None,
         answer = context.courier.send(&claim) => Some(answer),
     };
     let sent = answer.map(|answer| {
-        observe(&claim.key, claim.attempt, &answer);
+        observe(&claim, &answer);
         let next = answer.next(claim.attempt, rand::random());
         (answer, next)
     });
+    let failed = sent.as_ref().is_none_or(|(answer, _)| answer.failure.is_some());
     let outcome = Outcome { ticket, lease, was_failing: claim.failing, sent };
     // Nobody receives any more only where the process ends without the database: the lease runs out.
     drop(context.outcomes.send(outcome).await);
+    failed
 }

@@ -12,7 +12,7 @@ use super::answer::{Answer, Failure};
 use super::ticket::{Ticket, settle};
 use crate::domain::id::DeliveryKey;
 use crate::runtime::retry;
-use crate::store::webhooks::{self, Attempt, DisabledEndpoint, EndpointReport, Next};
+use crate::store::webhooks::{self, Attempt, Claim, DisabledEndpoint, EndpointReport, Next};
 use crate::store::{Pool, StoreError};
 
 /// Most results of one transaction, and most that wait for the next one.
@@ -143,12 +143,13 @@ fn announce(disabled: &[DisabledEndpoint]) {
 }
 
 /// Counts and logs an attempt.
-pub(super) fn observe(key: &DeliveryKey, attempt: u16, answer: &Answer) {
+pub(super) fn observe(claim: &Claim, answer: &Answer) {
+    let Claim { key, attempt, event, .. } = claim;
     let outcome = answer.failure.map_or("delivered", Failure::as_str);
     counter!("gatepost_webhook_attempts_total", "outcome" => outcome).increment(1);
     histogram!("gatepost_webhook_attempt_seconds").record(answer.duration);
     debug!(
-        account_id = key.account_id, event_id = %key.event_id, endpoint_id = %key.endpoint_id, attempt, outcome,
+        request_id = event.request_id, account_id = key.account_id, event_id = %key.event_id, endpoint_id = %key.endpoint_id, attempt, outcome,
         http_status = answer.status.map(|status| status.as_u16()), duration_ms = answer.duration.as_millis() as u64,
         "webhook sent"
     );

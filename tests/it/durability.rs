@@ -8,7 +8,7 @@ use crate::support::eventually;
 use crate::support::process::Binary;
 use crate::support::proxy::Proxy;
 use crate::support::services::{Postgres, RabbitMq, Services};
-use crate::support::world::World;
+use crate::support::world::{Customer, World};
 
 /// With RabbitMQ stopped, sends are accepted; when it is back they are delivered, once each, by the same processes.
 pub async fn sends_are_accepted_without_rabbitmq(services: &Services) {
@@ -39,8 +39,8 @@ pub async fn sends_are_accepted_without_rabbitmq(services: &Services) {
     rabbitmq.shutdown().await;
 }
 
-/// With Postgres stopped a send is refused within five seconds and nothing is half done; when it is back everything goes on
-/// by itself.
+/// With Postgres stopped, or killed, a send is refused within five seconds and nothing is half done; when it is back
+/// everything goes on by itself.
 pub async fn service_resumes_when_postgres_is_back(services: &Services) {
     let mut postgres = Postgres::start(services.way()).await;
     let world = World::on(postgres.url(), services.amqp_url()).await;
@@ -50,33 +50,41 @@ pub async fn service_resumes_when_postgres_is_back(services: &Services) {
     let before = customer.accepted("+966500010001").await;
     world.wait_for_status(&before, &["read"]).await;
 
-    postgres.stop().await;
-    for n in 0..3 {
-        let began = Instant::now();
-        let refused = customer.send(&customer.message(&format!("+96650001{n:01}101"))).await;
-        assert_eq!((refused.status, refused.error()), (500, "internal_error"), "{}", refused.text);
-        assert!(refused.header("retry-after").is_some());
-        assert!(began.elapsed().as_secs_f64() < 5.0, "{:?}", began.elapsed());
+    for (round, phone) in ["+966500020001", "+966500030001"].into_iter().enumerate() {
+        match round {
+            0 => postgres.stop().await,
+            _ => postgres.kill().await,
+        }
+        sends_are_refused_in_time(&customer).await;
+        postgres.restart().await;
+        let after = eventually("sends are accepted again", async || {
+            let answer = customer.send(&customer.message(phone)).await;
+            (answer.status == 202).then(|| answer.message_id())
+        })
+        .await;
+        world.wait_for_status(&after, &["read"]).await;
+        eventually("webhooks are sent again", async || {
+            receiver.events("message.read").into_iter().find(|event| event["message_id"] == after.as_str())
+        })
+        .await;
     }
-    postgres.restart().await;
-
-    let after = eventually("sends are accepted again", async || {
-        let answer = customer.send(&customer.message("+966500020001")).await;
-        (answer.status == 202).then(|| answer.message_id())
-    })
-    .await;
-    world.wait_for_status(&after, &["read"]).await;
-    eventually("webhooks are sent again", async || {
-        receiver.events("message.read").into_iter().find(|event| event["message_id"] == after.as_str())
-    })
-    .await;
     let database = world.database().await;
     let messages = database.query_one("select count(*) from messages", &[]).await.expect("a row");
-    assert_eq!(messages.get::<_, i64>(0), 2, "the refused sends left nothing");
+    assert_eq!(messages.get::<_, i64>(0), 3, "the refused sends left nothing");
     for process in &mut processes {
         process.wait_until_ready().await;
     }
     postgres.shutdown().await;
+}
+
+async fn sends_are_refused_in_time(customer: &Customer) {
+    for n in 0..3 {
+        let began = Instant::now();
+        let refused = customer.send(&customer.message(&format!("+96650001{n}101"))).await;
+        assert_eq!((refused.status, refused.error()), (500, "internal_error"), "{}", refused.text);
+        assert!(refused.header("retry-after").is_some());
+        assert!(began.elapsed().as_secs_f64() < 5.0, "{:?}", began.elapsed());
+    }
 }
 
 /// A database that accepts connections and never answers is no different for the caller.

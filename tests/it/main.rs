@@ -13,12 +13,17 @@ mod errors;
 mod hostile;
 mod idempotency;
 mod life;
+mod logs;
+mod logs_health;
 mod pacing;
 mod precedence;
 mod prefer_wait;
 mod quota;
 mod schema;
+mod shutdown;
 mod support;
+mod sweep;
+mod sweep_crashes;
 mod webhooks;
 mod webhooks_isolation;
 
@@ -172,6 +177,28 @@ fn main() {
         webhooks_isolation::a_dead_endpoint_delays_nobody,
         webhooks_isolation::private_addresses_are_refused,
         webhooks_isolation::an_allowed_network_is_reached_and_no_other,
+        sweep::a_lost_publish_is_found,
+        sweep::an_emptied_queue_is_filled_again,
+        sweep::deleted_queues_come_back,
+        sweep::an_expired_message_gives_its_quota_back,
+        sweep::a_lost_webhook_is_found,
+        sweep::two_sweeps_do_no_harm,
+        sweep::poison_is_parked_and_the_consumers_go_on,
+        sweep_crashes::claimed_messages_outlive_their_worker,
+        sweep_crashes::a_call_that_was_lost_ends_by_evidence,
+        sweep_crashes::a_call_that_was_lost_ends_at_the_deadline,
+        sweep_crashes::claimed_webhooks_outlive_their_process,
+        shutdown::a_gateway_ends_with_whole_answers,
+        shutdown::a_worker_ends_with_its_calls_recorded,
+        shutdown::a_teller_ends_with_its_webhooks_recorded,
+        shutdown::a_sweeper_ends_between_two_rounds,
+        shutdown::nobody_silent_holds_up_the_end,
+        shutdown::a_lost_database_does_not_hold_up_the_end,
+        shutdown::a_silent_database_does_not_hold_up_the_end,
+        logs::text_logs_hold_no_person_and_no_secret,
+        logs::json_logs_hold_no_person_and_no_secret,
+        logs_health::readiness_follows_the_database,
+        logs_health::a_bad_setting_stops_the_start_by_name,
     ]);
     let conclusion = libtest_mimic::run(&arguments, tests);
     runtime.block_on(async {

@@ -5,6 +5,7 @@ pub mod meta;
 pub mod process;
 pub mod provider;
 pub mod proxy;
+pub mod queues;
 pub mod receiver;
 pub mod rows;
 pub mod services;

@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::services::free_port;
+use super::world::World;
 
 /// Passes connections on to a target until it is told not to. Dropping it cuts it.
 pub struct Proxy {
@@ -25,6 +26,17 @@ impl Proxy {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut proxy = Self { address, target, stalled: watch::Sender::new(false), serving: None };
         proxy.heal().await;
+        proxy
+    }
+
+    /// A proxy between the world's database and the processes started from now on; the test's own connections go past it.
+    pub async fn to_database(world: &mut World) -> Self {
+        let (before, server) = world.database_url.rsplit_once('@').expect("an address with a user");
+        let (server, name) = server.split_once('/').expect("an address with a database");
+        let target = tokio::net::lookup_host(server).await.expect("the server has an address").next();
+        let proxy = Self::start(target.expect("the server has an address")).await;
+        let url = format!("{before}@{}/{name}", proxy.address());
+        world.set("DATABASE_URL", url);
         proxy
     }
 

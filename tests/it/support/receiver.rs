@@ -13,7 +13,7 @@ use axum::routing::post;
 use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// One webhook as it arrived.
@@ -52,6 +52,7 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     answers: Mutex<HashMap<usize, Reply>>,
     always: Mutex<Reply>,
+    held: watch::Sender<bool>,
 }
 
 /// The endpoint; it stops when dropped.
@@ -69,6 +70,7 @@ impl Receiver {
             received: Mutex::default(),
             answers: Mutex::default(),
             always: Mutex::new(Reply::status(200)),
+            held: watch::Sender::new(false),
         });
         let router = Router::new().route("/hooks", post(receive)).with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
@@ -99,6 +101,11 @@ impl Receiver {
     /// As [`Self::always_answer`], with more than a status.
     pub fn always_reply(&self, reply: Reply) {
         *self.shared.always.lock().expect("no test panics inside") = reply;
+    }
+
+    /// Keeps all answers back from now on, or lets them go. A webhook counts as received before its answer.
+    pub fn hold(&self, held: bool) {
+        self.shared.held.send_replace(held);
     }
 
     /// Everything received so far.
@@ -147,6 +154,8 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
         received.push(Received { id, raw, body: parsed, verified, at: Instant::now() });
         received.len() - 1
     };
+    // An error means that the receiver is gone, and this task will be soon.
+    let _ = shared.held.subscribe().wait_for(|held| !held).await;
     let own = shared.answers.lock().expect("no test panics inside").get(&n).cloned();
     let reply = own.unwrap_or_else(|| shared.always.lock().expect("no test panics inside").clone());
     let mut response = (StatusCode::from_u16(reply.status).expect("a status"), reply.body).into_response();

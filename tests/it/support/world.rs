@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gatepost::config::Hidden;
-use gatepost::runtime::secrets::SecretKey;
 use gatepost::sandbox;
 use gatepost::store::migrations;
 use serde_json::{Value, json};
@@ -363,11 +362,6 @@ pub fn id(made: &Value) -> String {
         Value::Number(id) => id.to_string(),
         other => panic!("an id, not {other}"),
     }
-}
-
-/// The secret key of every world.
-pub fn secret_key() -> SecretKey {
-    SecretKey::from_base64(SECRET_KEY).expect("it is one")
 }
 
 async fn start_sandbox(

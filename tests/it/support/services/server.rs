@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -133,11 +132,6 @@ impl<K: Kind> Server<K> {
     /// The URL; the same for the server's whole life.
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// The address, for a proxy.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// Stops the server cleanly.
