@@ -96,7 +96,7 @@ pub fn sql_and_lapin_have_one_home() {
         if room != "broker" && text.contains("lapin::") {
             wrong.push(format!("{name} names lapin"));
         }
-        if room != "store" && (text.contains("tokio_postgres") || text.contains("deadpool_postgres")) {
+        if room != "store" && (text.contains("tokio_postgres::") || text.contains("deadpool_postgres::")) {
             wrong.push(format!("{name} names the database's driver"));
         }
         let strings = text.split('"').skip(1).step_by(2);

@@ -113,11 +113,12 @@ pub async fn contention_loses_no_returned_place(services: &Services) {
     world.admin(&[&instance[..], &provider[..]].concat()).await;
     let mut body = customer.message("+966500010001");
     body["instance_id"] = "closed".into();
-    body["validity_seconds"] = 20.into();
+    body["validity_seconds"] = 3.into();
     let message = customer.send(&body).await.message_id();
     let held = Held::new(&world, "update quota_usage set used = used + 10").await;
-    let _deliver = world.start(Binary::Deliver).await;
+    let _others = (world.start(Binary::Deliver).await, world.start(Binary::Sweep).await);
     held.commit_when_waited_for().await;
-    world.wait_for_status(&message, &["failed"]).await;
+    // Failed, because no retry fits into its validity, or expired, where this machine is slow.
+    world.wait_for_status(&message, &["failed", "expired"]).await;
     assert_eq!(used(&world).await, [10, 10]);
 }

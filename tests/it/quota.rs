@@ -155,6 +155,8 @@ pub async fn quota_rolls_over_at_the_accounts_midnight(services: &Services) {
         ("day", "2026-05-31", 2),
         ("day", "2026-06-01", 2),
         ("day", "2026-06-02", 1),
+        // Opened for a message that the month refused.
+        ("day", "2026-06-30", 0),
         ("day", "2026-07-01", 1),
         ("month", "2026-05-01", 2),
         ("month", "2026-06-01", 3),
