@@ -59,7 +59,6 @@ async fn a_hundred_each(world: &World, customer: &Customer, answers: &[Answer], 
     let mut others: Vec<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
     others.retain(|text| !text.contains(code) && !text.contains("\"success\":true"));
     assert!(others.is_empty(), "{} others: {}", others.len(), others[0]);
-    eprintln!("{code} {accepted} {:?}", used(world, customer).await);
     assert_eq!((accepted, refused.len()), (100, 100), "{code}");
     for answer in refused {
         assert_eq!(answer.status, 429);
