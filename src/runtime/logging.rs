@@ -9,12 +9,9 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 use crate::config::LogFormat;
 
 /// Libraries that would tell secrets, and the most that is heard of each, whatever `RUST_LOG` says.
-const CAPS: [(&str, LevelFilter); 2] = [
+const CAPS: [(&str, LevelFilter); 1] = [
     // Beyond it every frame is logged, the login with the broker's password among them.
     ("lapin", LevelFilter::DEBUG),
-    // Beyond it every statement's parameters are logged: phone numbers and texts. It logs through `log`, which nothing
-    // brings here today; a library that starts to must not open this door.
-    ("tokio_postgres", LevelFilter::INFO),
 ];
 
 /// Sends `tracing` to standard error.

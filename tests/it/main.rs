@@ -7,6 +7,7 @@ mod callbacks;
 mod callbacks_opt_outs;
 mod callbacks_statuses;
 mod contention;
+mod corpus;
 mod delivery;
 mod durability;
 mod errors;
@@ -78,7 +79,11 @@ fn main() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let services = Arc::new(Shared(tokio::sync::OnceCell::new()));
     let handle = runtime.handle().clone();
-    let mut tests = alone![architecture::floors_point_down, architecture::sql_and_lapin_have_one_home];
+    let mut tests = alone![
+        architecture::floors_point_down,
+        architecture::sql_and_lapin_have_one_home,
+        corpus::corpus_is_large_enough_and_nothing_is_in_it_twice,
+    ];
     tests.extend(with_services![
         handle,
         services,
