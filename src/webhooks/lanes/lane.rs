@@ -15,6 +15,9 @@ const LONGEST_LANE: usize = 512;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 /// … and so much later at the latest, however long the endpoint's backlog is: it may have recovered by then.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The same for an endpoint that is not slow: a pace that was measured in a bad moment (of ours, too) must not keep its
+/// events for a minute. Those that come too early are put off again.
+const LONGEST_PAUSE_IF_QUICK: Duration = Duration::from_secs(5);
 /// A pace that was measured may be surpassed by this factor, so that the next measure can show more.
 const HEADROOM: f64 = 1.25;
 
@@ -171,8 +174,9 @@ impl<T> Lane<T> {
         let caught_up = pace * now.saturating_duration_since(then).as_secs_f64();
         let behind = (before - caught_up).max(0.0) + 1.0;
         let turn = behind / pace;
-        let fits = turn < LONGEST_PAUSE.as_secs_f64();
+        let longest = if self.is_slow(now) { LONGEST_PAUSE } else { LONGEST_PAUSE_IF_QUICK };
+        let fits = turn < longest.as_secs_f64();
         self.behind = (if fits { behind } else { 0.0 }, now);
-        SHORTEST_PAUSE + if fits { Duration::from_secs_f64(turn) } else { LONGEST_PAUSE }
+        SHORTEST_PAUSE + if fits { Duration::from_secs_f64(turn) } else { longest }
     }
 }

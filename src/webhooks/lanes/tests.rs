@@ -154,6 +154,23 @@ fn a_pace_that_was_measured_counts_more_than_the_one_that_seems_possible() {
 }
 
 #[test]
+fn a_bad_moment_does_not_keep_the_events_of_a_quick_endpoint() {
+    // One delivery in a quarter of a second: 500 more would take more than a minute at that pace.
+    let (mut lanes, mut now) = answered_in(10, &[1]);
+    admit(&mut lanes, 1, 64, now);
+    lanes.trim(now);
+    for (endpoint, _) in lanes.take(1, now) {
+        lanes.begin(endpoint, now);
+        lanes.finish(endpoint, now, false, now);
+    }
+    now += Duration::from_millis(250);
+    lanes.trim(now);
+    let pauses = admit(&mut lanes, 1, 500, now);
+    assert!(pauses.len() >= 400, "{}", pauses.len());
+    assert!(pauses.iter().all(|pause| *pause <= Duration::from_millis(5_500)));
+}
+
+#[test]
 fn endpoints_take_turns() {
     let (mut lanes, now) = answered_in(10, &[1, 2]);
     admit(&mut lanes, 1, 10, now);
