@@ -1,16 +1,17 @@
 //! What gets lost on the way is found by its row: lost publishes, emptied queues, validity that ran out, poison.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use gatepost::broker::Queue;
 
-use crate::support::eventually;
 use crate::support::process::Binary;
 use crate::support::queues::{Queues, job_ids};
 use crate::support::rows::{count, life, rises, wait_for_count};
 use crate::support::services::{Services, free_port};
 use crate::support::world::{Customer, World};
+use crate::support::{eventually, within};
 
 /// Recipients whose messages are read.
 fn readers(how_many: usize) -> Vec<String> {
@@ -180,8 +181,11 @@ pub async fn two_sweeps_do_no_harm(services: &Services) {
     }
     let _processes = [Binary::Deliver, Binary::Deliver, Binary::Notify].map(|binary| world.launch(binary));
     wait_for_count(&database, "select count(*) from messages where status = 'sent'", 300).await;
-    wait_for_count(&database, "select count(*) from webhook_deliveries where status = 'delivered'", 600)
-        .await;
+    let delivered = "select count(*) from webhook_deliveries where status = 'delivered'";
+    within(Duration::from_secs(60), "everything is told", async || {
+        (count(&database, delivered).await == 600).then_some(())
+    })
+    .await;
     assert_called_once_each(&world, &phones).await;
     let told: HashSet<String> = receiver.received().into_iter().map(|webhook| webhook.id).collect();
     assert_eq!((told.len(), receiver.received().len()), (600, 600));
