@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Db, StoreError, owe};
+use super::{Db, StoreError, in_force, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 
@@ -25,7 +25,7 @@ pub enum Step {
     Attempt(Duration),
     /// Its validity has ended.
     Expire,
-    /// Its recipient opted out meanwhile.
+    /// Its recipient is suppressed meanwhile.
     Suppress,
 }
 
@@ -63,7 +63,8 @@ const LEAD_MS: i64 = 700;
 /// How long messages of an instance that cannot send wait before they are looked at again.
 const HELD_MS: i64 = 15_000;
 
-const CLAIM: &str = "-- delivery.claim
+const CLAIM: &str = concat!(
+    "-- delivery.claim
 with candidates as materialized (
     select m.*
     from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)) k
@@ -78,7 +79,9 @@ with candidates as materialized (
     select c.*, n.interval_us, n.burst, n.hold_until, case
         when c.expires_at <= now() then 'expire'
         when exists (select from suppressions s where s.account_id = c.account_id and s.recipient = c.recipient
-                     and (s.scope = 'all' or c.purpose <> 'authentication')) then 'suppress'
+                     and (s.scope = 'all' or c.purpose <> 'authentication') and ",
+    in_force!(),
+    ") then 'suppress'
         when n.paused_at is not null or n.connection <> 'open' or n.hold_until > now() then 'hold'
         when c.slot_at > now() - interval '2 seconds' then 'attempt'
         else 'pace' end as step
@@ -172,7 +175,8 @@ update messages m set
 from steps s
 where m.account_id = s.account_id and m.message_id = s.message_id
 returning m.account_id, m.message_id, s.step, m.request_id,
-          greatest(0, extract(epoch from s.slot_at - now()) * 1000)::int8 as wait_ms";
+          greatest(0, extract(epoch from s.slot_at - now()) * 1000)::int8 as wait_ms"
+);
 
 /// Claims those of the messages that may be attempted now, for `lease`, and reserves their pacing slots. Messages that
 /// must wait longer are put off in the same statement and not returned; ids that are not claimable (done, canceled,
@@ -236,7 +240,9 @@ with begun as (
       and n.account_id = m.account_id and n.instance_id = m.instance_id
       and n.paused_at is null and n.connection = 'open' and (n.hold_until is null or n.hold_until <= now())
       and not exists (select from suppressions s where s.account_id = m.account_id and s.recipient = m.recipient
-                      and (s.scope = 'all' or m.purpose <> 'authentication'))
+                      and (s.scope = 'all' or m.purpose <> 'authentication') and ",
+        in_force!(),
+        ")
     returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, m.body, m.instance_id, m.sequence,
               m.request_id, m.expires_at, k.event_id, n.base_url, n.phone_number_id, n.token_sealed
 ), noted as (

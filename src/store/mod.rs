@@ -36,10 +36,19 @@ macro_rules! owe {
 }
 use owe;
 
+/// Whether the suppression `s` counts at this moment: it has begun and has not ended.
+macro_rules! in_force {
+    () => {
+        "(s.starts_at <= now() and (s.ends_at is null or s.ends_at > now()))"
+    };
+}
+use in_force;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
@@ -195,6 +204,15 @@ impl Pool {
     pub async fn get(&self) -> Result<Session, StoreError> {
         let client = self.0.get().await.map_err(|error| StoreError::Connect(pool_problem(&error)))?;
         Ok(Session { client: Some(client), silent: AtomicBool::new(false) })
+    }
+
+    /// The database's time, which every deadline is measured by.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        let rows = self.get().await?.query("-- now\nselect now()", &[]).await?;
+        Ok(rows.first().ok_or(StoreError::Value("now"))?.get(0))
     }
 
     /// Whether the database answers: `None` if it does, else what is wrong.

@@ -23,6 +23,7 @@ mod quota;
 mod schema;
 mod shutdown;
 mod support;
+mod suppressions;
 mod sweep;
 mod sweep_crashes;
 mod webhooks;
@@ -171,6 +172,12 @@ fn main() {
         callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
         callbacks_opt_outs::a_preference_silences_what_is_not_essential,
         callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        suppressions::suppressions_count_at_the_attempt,
+        suppressions::suppressions_count_at_the_call,
+        suppressions::suppressions_are_listed_with_their_state,
+        suppressions::suppressions_need_a_period_that_can_be,
+        suppressions::suppressions_by_the_person_have_no_end,
+        suppressions::suppressions_follow_a_changed_number,
         webhooks::events_are_in_the_commit_of_what_they_tell,
         webhooks::each_rise_is_told_in_the_documented_shape,
         webhooks::a_failed_attempt_is_made_again_on_schedule,

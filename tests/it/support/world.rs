@@ -234,8 +234,19 @@ impl World {
 
     /// Runs `gateway admin … --json`; gives its exit code and what it printed to the two streams.
     pub async fn run_admin(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.run_admin_as_it_is(&[arguments, &["--json"]].concat()).await
+    }
+
+    /// Runs `gateway admin …`, which must succeed; gives the text it prints.
+    pub async fn admin_text(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.run_admin_as_it_is(arguments).await;
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+        out
+    }
+
+    async fn run_admin_as_it_is(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = command(Binary::Gateway, &self.environment());
-        command.arg("admin").args(arguments).arg("--json");
+        command.arg("admin").args(arguments);
         command.env("SANDBOX_TOKEN", "sandbox");
         let output = command.output().await.expect("the binary was built beside this test");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
@@ -247,6 +258,19 @@ impl World {
         let (code, out, err) = self.run_admin(arguments).await;
         assert_eq!(code, 0, "{arguments:?}: {out}{err}");
         serde_json::from_str(&out).unwrap_or_else(|_| panic!("{arguments:?} prints one object: {out}"))
+    }
+
+    /// Runs `gateway admin … --json`, which must refuse its arguments; gives what it says of them.
+    pub async fn admin_refuses(&self, arguments: &[&str]) -> String {
+        self.admin_fails(2, arguments).await
+    }
+
+    /// Runs `gateway admin … --json`, which must end with that code and no answer; gives what it says.
+    pub async fn admin_fails(&self, expected: i32, arguments: &[&str]) -> String {
+        let (code, out, err) = self.run_admin(arguments).await;
+        assert_eq!((code, out.as_str()), (expected, ""), "{arguments:?}: {err}");
+        let problem: Value = serde_json::from_str(&err).expect("one JSON object on standard error");
+        problem["error"].as_str().expect("a text").to_owned()
     }
 
     /// A customer with a plan that is not in the way and a sender that is fast.
