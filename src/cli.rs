@@ -24,7 +24,7 @@ pub enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
-    /// Manage accounts, instances, API keys, webhook endpoints and suppressions.
+    /// Manage accounts, instances, API keys, webhook endpoints, suppressions and internal numbers.
     Admin(admin::Args),
     /// Be a provider that sends nothing, for development.
     Sandbox(SandboxArgs),
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn bad_arguments_are_explained_in_one_line() {
         let cases = [
-            ("gateway admin", "one of account, instance, api-key, webhook, suppression"),
+            ("gateway admin", "one of account, instance, api-key, webhook, suppression, internal-number"),
             ("gateway admin account destroy", "create, set-plan"),
             ("gateway admin account create --name N --plan gold", "starter, growth, scale"),
             ("gateway admin account create --name N", "--plan"),
@@ -148,6 +148,8 @@ mod tests {
             ("gateway admin webhook create --account 7 --url x", "--url"),
             ("gateway admin webhook create --account 7 --url http://a --events message.lost", "message.read"),
             ("gateway admin suppression add --account 7 --phone 12", "+966500000001"),
+            ("gateway admin suppression add --account 7 --phone +966500000001 --until soon", "30d"),
+            ("gateway admin internal-number add --account 7", "--phone"),
             ("gateway sandbox --fault-percent 101", "0..=100"),
         ];
         for (line, named) in cases {

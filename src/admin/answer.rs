@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::domain::phone::PhoneNumber;
+
 /// A command's result, in both forms.
 #[derive(Debug)]
 pub struct Answer {
@@ -31,6 +33,12 @@ impl Answer {
     /// Something was done to `id`.
     pub fn done(id: impl Serialize, text: String) -> Self {
         Self { json: json(&Done { id }), text }
+    }
+
+    /// Something was done to a number.
+    pub fn done_to(phone: &PhoneNumber, what: &str) -> Self {
+        let number = format!("+{}", phone.digits());
+        Self::done(&number, format!("{number} {what}"))
     }
 
     /// `id` was made, with a secret that is shown this once.

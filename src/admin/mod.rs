@@ -1,5 +1,5 @@
-//! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints and suppressions;
-//! `gateway migrate` and `gateway healthcheck`.
+//! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints, suppressions and internal
+//! numbers; `gateway migrate` and `gateway healthcheck`.
 //!
 //! What a command does is a function on [`Admin`], which tests and the demo call as well. Each says exactly one
 //! thing on standard output, or why not on standard error: exit code 2 for arguments that are not valid, 1 for
@@ -10,6 +10,7 @@ mod answer;
 pub mod api_keys;
 pub mod health;
 pub mod instances;
+pub mod internal_numbers;
 pub mod migrate;
 mod parse;
 pub mod suppressions;
@@ -55,6 +56,9 @@ enum Command {
     /// The recipients an account must not write to.
     #[command(subcommand)]
     Suppression(suppressions::Command),
+    /// The numbers of an account's own team: notices to them are no broadcast.
+    #[command(subcommand)]
+    InternalNumber(internal_numbers::Command),
 }
 
 /// Why a command was not carried out.
@@ -191,6 +195,7 @@ async fn run(command: Command) -> Result<Answer, AdminError> {
         Command::ApiKey(command) => api_keys::run(&admin, command).await,
         Command::Webhook(command) => webhooks::run(&admin, command).await,
         Command::Suppression(command) => suppressions::run(&admin, command).await,
+        Command::InternalNumber(command) => internal_numbers::run(&admin, command).await,
     }
 }
 

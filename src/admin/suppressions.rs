@@ -78,7 +78,7 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
         Command::Remove { account, phone, scope } => {
             let session = admin.session().await?;
             if suppressions::delete(&session, account, &phone, scope).await? > 0 {
-                return Ok(done(&phone, "is not suppressed any more"));
+                return Ok(Answer::done_to(&phone, "is not suppressed any more"));
             }
             require_account(&session, account).await?;
             let what = format!("such suppression of +{}", phone.digits());
@@ -109,7 +109,7 @@ async fn add(admin: &Admin, new: &Add) -> Result<Answer, AdminError> {
     let added =
         suppressions::insert(&session, new.account, &new.phone, new.scope, Source::Operator, period).await;
     match added.map_err(|error| insert_error(error, new.account))? {
-        Added::Done => Ok(done(&new.phone, &format!("is suppressed{}", shown(period)))),
+        Added::Done => Ok(Answer::done_to(&new.phone, &format!("is suppressed{}", shown(period)))),
         // A period that is not heeded must not look like one that is.
         Added::Already(source) if period != Period::default() && source != Source::Operator.as_str() => {
             let number = new.phone.digits();
@@ -117,7 +117,7 @@ async fn add(admin: &Admin, new: &Add) -> Result<Answer, AdminError> {
                 "+{number} is suppressed already by the source {source}, whose period stays: remove it first"
             )))
         }
-        Added::Already(_) => Ok(done(&new.phone, "was suppressed already")),
+        Added::Already(_) => Ok(Answer::done_to(&new.phone, "was suppressed already")),
     }
 }
 
@@ -125,9 +125,4 @@ fn shown(Period { from, until }: Period) -> String {
     let from = from.map(|from| format!(" from {from}")).unwrap_or_default();
     let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
     from + &until
-}
-
-fn done(phone: &PhoneNumber, what: &str) -> Answer {
-    let number = format!("+{}", phone.digits());
-    Answer::done(&number, format!("{number} {what}"))
 }

@@ -12,6 +12,7 @@ pub mod due;
 pub mod endpoints;
 pub mod idempotency;
 pub mod instances;
+pub mod internal_numbers;
 pub mod messages;
 pub mod migrations;
 pub mod notices;
@@ -54,6 +55,11 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
 
 use crate::config::Hidden;
+
+/// Writes E.164 digits with their plus.
+fn with_plus<S: serde::Serializer>(digits: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("+{digits}"))
+}
 
 /// The longest wait for an answer of the database.
 pub const QUERY_TIMEOUT: Duration = Duration::from_millis(3_500);

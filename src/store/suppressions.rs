@@ -1,11 +1,11 @@
 //! Recipients that are sent nothing, or nothing but one-time codes, for a time or without an end.
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::{Db, StoreError, in_force};
+use super::{Db, StoreError, in_force, with_plus};
 use crate::domain::phone::PhoneNumber;
 
 /// Which messages a suppression stops.
@@ -90,10 +90,6 @@ pub enum Added {
     Done,
     /// Nothing changed: the recipient is suppressed already, by the [`Source`] of this name.
     Already(String),
-}
-
-fn with_plus<S: Serializer>(digits: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("+{digits}"))
 }
 
 impl From<&Row> for SuppressionRow {

@@ -2,6 +2,7 @@
 //! receiver. One binary, because each further one would link everything again.
 
 mod admin;
+mod admin_internal_numbers;
 mod architecture;
 mod callbacks;
 mod callbacks_opt_outs;
@@ -102,6 +103,8 @@ fn main() {
         admin::admin_stores_no_secret_in_clear,
         admin::admin_is_heeded_by_running_gateways_within_a_second,
         admin::admin_makes_keys_that_work_at_once,
+        admin_internal_numbers::internal_numbers_are_added_named_and_removed,
+        admin_internal_numbers::internal_numbers_are_the_accounts_own,
         errors::errors_are_the_catalogues,
         errors::errors_outside_the_catalogue_have_its_shape,
         precedence::precedence_is_the_catalogues_order,
