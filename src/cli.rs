@@ -143,6 +143,7 @@ mod tests {
             ("gateway admin account set-limits 7", "--daily"),
             ("gateway admin account set-limits 7 --clear --daily 3", "cannot be used with"),
             ("gateway admin account suspend 0", "account id"),
+            ("gateway admin instance resume --account 7 --id a", "--note"),
             ("gateway admin instance set-rate --account 7 --id a fast", "30/min,burst=3"),
             ("gateway admin instance set-connection --account 7 --id a up", "connecting"),
             ("gateway admin webhook create --account 7 --url x", "--url"),

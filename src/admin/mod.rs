@@ -84,6 +84,9 @@ pub enum AdminError {
         /// What was looked for.
         what: String,
     },
+    /// There is nothing to resume.
+    #[error("instance `{0}` is not paused")]
+    NotPaused(String),
     /// There is such a thing already.
     #[error("{0}")]
     Taken(String),
@@ -103,6 +106,7 @@ impl AdminError {
             | Self::Store(_)
             | Self::NoAccount(_)
             | Self::Nothing { .. }
+            | Self::NotPaused(_)
             | Self::Taken(_)
             | Self::NotReady(_)
             | Self::Stopped => ExitCode::FAILURE,

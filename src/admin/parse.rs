@@ -6,9 +6,12 @@ use reqwest::Url;
 
 use crate::domain::phone::PhoneNumber;
 use crate::domain::send_request::LONGEST_INSTANCE_ID;
+use crate::store::instances::GUARD;
 
 /// The longest name, reason or the like.
 const LONGEST_NAME: usize = 100;
+/// The longest note on a review.
+const LONGEST_NOTE: usize = 500;
 /// The longest address.
 const LONGEST_URL: usize = 2_000;
 /// The longest duration: a century.
@@ -64,6 +67,18 @@ pub fn account_id(text: &str) -> Result<i64, String> {
 
 pub fn name(text: &str) -> Result<String, String> {
     short_text(text, LONGEST_NAME)
+}
+
+pub fn note(text: &str) -> Result<String, String> {
+    short_text(text, LONGEST_NOTE)
+}
+
+/// The name of who did something; the guard's own is nobody else's.
+pub fn person(text: &str) -> Result<String, String> {
+    if text == GUARD {
+        return Err(format!("`{GUARD}` is what the gateway calls itself"));
+    }
+    name(text)
 }
 
 /// Requests are trimmed before the instance is looked for, so an id cannot begin or end with a space.

@@ -216,7 +216,7 @@ async fn of_the_recipient_and_the_instance(world: &World, customer: &Customer, d
     let answer = refused(customer, &body, "instance_paused_for_review").await;
     driven.check(&answer, "instance_paused_for_review", AS_IT_IS);
     assert_eq!(retry_after(&answer), None, "nobody knows how long a review takes");
-    world.admin(&[&["instance", "resume"], &instance[..]].concat()).await;
+    world.admin(&[&["instance", "resume"], &instance[..], &["--note", "looked into"]].concat()).await;
     world.admin(&[&["instance", "set-connection"], &instance[..], &["close"]].concat()).await;
     let answer = refused(customer, &body, "gateway_send_failed").await;
     driven.check(&answer, "gateway_send_failed", AS_IT_IS);

@@ -3,6 +3,7 @@
 
 mod admin;
 mod admin_internal_numbers;
+mod admin_reviews;
 mod architecture;
 mod callbacks;
 mod callbacks_opt_outs;
@@ -105,6 +106,10 @@ fn main() {
         admin::admin_makes_keys_that_work_at_once,
         admin_internal_numbers::internal_numbers_are_added_named_and_removed,
         admin_internal_numbers::internal_numbers_are_the_accounts_own,
+        admin_reviews::reviews_hold_messages_until_the_resume,
+        admin_reviews::reviews_say_who_when_and_why,
+        admin_reviews::reviews_shown_are_the_latest_hundred,
+        admin_reviews::reviews_by_the_guard_name_its_decision,
         errors::errors_are_the_catalogues,
         errors::errors_outside_the_catalogue_have_its_shape,
         precedence::precedence_is_the_catalogues_order,

@@ -81,7 +81,9 @@ impl Sent {
                 drop(world.admin(&["suppression", "remove", "--account", account, "--phone", PHONE]).await);
             }
             "sending_throttled" => backlog(world, customer, 0).await,
-            "instance_paused_for_review" => drop(world.admin(&instance("resume")).await),
+            "instance_paused_for_review" => {
+                drop(world.admin(&[&instance("resume")[..], &["--note", "looked into"]].concat()).await);
+            }
             "gateway_send_failed" => {
                 drop(world.admin(&[&instance("set-connection")[..], &["open"]].concat()).await);
             }

@@ -1,10 +1,13 @@
 //! Instances and their pacing schedules.
 
+mod review;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
 use crate::domain::instance::{Connection, Provider};
 use crate::domain::purpose::Lane;
@@ -139,52 +142,6 @@ const OWE: &str = "
             where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
         )
         select from changed";
-
-/// Pauses for a review and tells the customer; already paused, it keeps its time and takes the new reason, and nobody
-/// is told. False: no such instance.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn pause(
-    db: &impl Db,
-    account_id: i64,
-    instance_id: &str,
-    reason: Option<&str>,
-) -> Result<bool, StoreError> {
-    let sql = format!(
-        "-- instances.pause
-        with before as (
-            select paused_at from instances where account_id = $1 and instance_id = $2 for update
-        ), changed as (
-            update instances n set paused_at = coalesce(n.paused_at, now()), paused_reason = $3
-            from before
-            where n.account_id = $1 and n.instance_id = $2
-            returning n.account_id, n.instance_id, before.paused_at is null as is_new
-        ), told as (
-            insert into events (account_id, event_id, kind, instance_id, reason)
-            select account_id, $4, 'instance.paused', instance_id, $3 from changed where is_new
-            returning account_id, event_id, kind
-        ), {OWE}"
-    );
-    let rows = db.query(&sql, &[&account_id, &instance_id, &reason, &Uuid::now_v7()]).await?;
-    Ok(!rows.is_empty())
-}
-
-/// Ends a review; false: no such instance.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn resume(db: &impl Db, account_id: i64, instance_id: &str) -> Result<bool, StoreError> {
-    let changed = db
-        .execute(
-            "-- instances.resume
-            update instances set paused_at = null, paused_reason = null
-            where account_id = $1 and instance_id = $2",
-            &[&account_id, &instance_id],
-        )
-        .await?;
-    Ok(changed == 1)
-}
 
 /// Changes the connection and tells the customer, unless it is so already; opened, it forgets why it was suspect.
 /// False: no such instance.
