@@ -17,7 +17,7 @@ use crate::domain::retry::Next;
 use crate::runtime::ops;
 use crate::store::due::{self, Due, Ending, Pauses};
 use crate::store::outcomes::{self, Call, Record};
-use crate::store::{Pool, StoreError, callbacks, idempotency, recipients};
+use crate::store::{Pool, StoreError, behaviour, callbacks, idempotency, recipients};
 use crate::wiring::{self, Parts, StartError};
 
 /// Rows taken up per lane and round.
@@ -35,6 +35,8 @@ const CLEANED: i64 = 2_000;
 const CLEANING_ROUNDS: u32 = 50;
 /// Days a settled callback, and what was heard of in one, is kept: providers repeat theirs for seven.
 const CALLBACK_DAYS: i32 = 8;
+/// Days it is remembered to whom an account has written.
+const CONTACT_DAYS: i32 = 180;
 
 /// Sweeps until told to stop.
 ///
@@ -176,6 +178,8 @@ impl Sweeper {
                 cleaned("rested pairs", self.forget_pairs().await),
                 cleaned("callbacks", self.forget_callbacks().await),
                 cleaned("inbound messages", self.forget_inbound().await),
+                cleaned("sightings", self.forget_sightings().await),
+                cleaned("contacts", self.forget_contacts().await),
             ];
             if !more.contains(&true) {
                 return;
@@ -197,6 +201,14 @@ impl Sweeper {
 
     async fn forget_inbound(&self) -> Result<u64, StoreError> {
         recipients::forget_old(&self.pool.get().await?, CALLBACK_DAYS, CLEANED).await
+    }
+
+    async fn forget_sightings(&self) -> Result<u64, StoreError> {
+        behaviour::forget_sightings(&self.pool.get().await?, CLEANED).await
+    }
+
+    async fn forget_contacts(&self) -> Result<u64, StoreError> {
+        behaviour::forget_contacts(&self.pool.get().await?, CONTACT_DAYS, CLEANED).await
     }
 }
 

@@ -28,6 +28,7 @@ mod support;
 mod suppressions;
 mod sweep;
 mod sweep_crashes;
+mod sweep_memory;
 mod webhooks;
 mod webhooks_isolation;
 
@@ -208,6 +209,7 @@ fn main() {
         sweep_crashes::a_call_that_was_lost_ends_by_evidence,
         sweep_crashes::a_call_that_was_lost_ends_at_the_deadline,
         sweep_crashes::claimed_webhooks_outlive_their_process,
+        sweep_memory::the_guards_memory_is_forgotten_in_time,
         shutdown::a_gateway_ends_with_whole_answers,
         shutdown::a_worker_ends_with_its_calls_recorded,
         shutdown::a_teller_ends_with_its_webhooks_recorded,
