@@ -1,5 +1,5 @@
-//! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints, suppressions and internal
-//! numbers; `gateway migrate` and `gateway healthcheck`.
+//! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints, suppressions, internal
+//! numbers and the decisions on messages; `gateway migrate` and `gateway healthcheck`.
 //!
 //! What a command does is a function on [`Admin`], which tests and the demo call as well. Each says exactly one
 //! thing on standard output, or why not on standard error: exit code 2 for arguments that are not valid, 1 for
@@ -11,6 +11,7 @@ pub mod api_keys;
 pub mod health;
 pub mod instances;
 pub mod internal_numbers;
+pub mod log;
 pub mod migrate;
 mod parse;
 pub mod suppressions;
@@ -59,6 +60,9 @@ enum Command {
     /// The numbers of an account's own team: notices to them are no broadcast.
     #[command(subcommand)]
     InternalNumber(internal_numbers::Command),
+    /// The decisions on messages.
+    #[command(subcommand)]
+    Log(log::Command),
 }
 
 /// Why a command was not carried out.
@@ -84,6 +88,9 @@ pub enum AdminError {
         /// What was looked for.
         what: String,
     },
+    /// No account has such a decision.
+    #[error("there is no decision {0}")]
+    NoDecision(i64),
     /// There is nothing to resume.
     #[error("instance `{0}` is not paused")]
     NotPaused(String),
@@ -106,6 +113,7 @@ impl AdminError {
             | Self::Store(_)
             | Self::NoAccount(_)
             | Self::Nothing { .. }
+            | Self::NoDecision(_)
             | Self::NotPaused(_)
             | Self::Taken(_)
             | Self::NotReady(_)
@@ -200,6 +208,7 @@ async fn run(command: Command) -> Result<Answer, AdminError> {
         Command::Webhook(command) => webhooks::run(&admin, command).await,
         Command::Suppression(command) => suppressions::run(&admin, command).await,
         Command::InternalNumber(command) => internal_numbers::run(&admin, command).await,
+        Command::Log(command) => log::run(&admin, command).await,
     }
 }
 

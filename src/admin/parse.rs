@@ -65,6 +65,11 @@ pub fn account_id(text: &str) -> Result<i64, String> {
         .ok_or_else(|| "an account id is a whole number from 1 on, as `account create` gives it".to_owned())
 }
 
+pub fn log_id(text: &str) -> Result<i64, String> {
+    let id = text.parse().ok().filter(|id| *id > 0);
+    id.ok_or_else(|| "it must be a whole number from 1 on, the log_id of an answer".to_owned())
+}
+
 pub fn name(text: &str) -> Result<String, String> {
     short_text(text, LONGEST_NAME)
 }

@@ -18,6 +18,7 @@ pub mod messages;
 pub mod migrations;
 pub mod notices;
 pub mod outcomes;
+pub mod policy_log;
 pub mod recipients;
 pub mod reports;
 pub mod senders;

@@ -3,6 +3,7 @@
 
 mod admin;
 mod admin_internal_numbers;
+mod admin_log;
 mod admin_reviews;
 mod architecture;
 mod callbacks;
@@ -111,6 +112,10 @@ fn main() {
         admin_reviews::reviews_say_who_when_and_why,
         admin_reviews::reviews_shown_are_the_latest_hundred,
         admin_reviews::reviews_by_the_guard_name_its_decision,
+        admin_log::log_explains_real_sends,
+        admin_log::log_shows_signals_and_facts,
+        admin_log::log_names_what_is_not_there,
+        admin_log::log_is_not_read_through,
         errors::errors_are_the_catalogues,
         errors::errors_outside_the_catalogue_have_its_shape,
         precedence::precedence_is_the_catalogues_order,
