@@ -2,18 +2,19 @@
 
 pub mod account;
 pub mod event;
+pub mod fold;
 pub mod id;
 pub mod instance;
 pub mod job;
 pub mod meta_codes;
 pub mod opt_out;
 pub mod outcome;
-
 pub mod phone;
 pub mod purpose;
 pub mod rate;
 pub mod refusal;
 pub mod retry;
+pub mod rules;
 pub mod send_request;
 pub mod status;
 pub mod webhook;
