@@ -170,6 +170,20 @@ pub async fn pause(
     Ok(!rows.is_empty())
 }
 
+/// Pauses for a review what the guard found; nothing happens where it is paused already.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn pause_by_guard(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    reason: &str,
+    _log_id: i64,
+) -> Result<bool, StoreError> {
+    pause(db, account_id, instance_id, Some(reason)).await
+}
+
 /// Ends a review; false: no such instance.
 ///
 /// # Errors
@@ -235,6 +249,8 @@ pub async fn set_rate(
             "-- instances.set_rate
             with begun_anew as (
                 update pacing set next_at = now() where account_id = $1 and instance_id = $2
+            ), begun_anew_at_the_door as (
+                update door set next_at = now() where account_id = $1 and instance_id = $2
             )
             update instances set interval_us = $3, burst = $4 where account_id = $1 and instance_id = $2",
             &[&account_id, &instance_id, &rate.interval_us, &rate.burst],

@@ -16,6 +16,8 @@ pub mod messages;
 pub mod migrations;
 pub mod notices;
 pub mod outcomes;
+mod pipeline;
+pub mod quota;
 pub mod recipients;
 pub mod reports;
 pub mod senders;
@@ -35,6 +37,8 @@ macro_rules! owe {
     };
 }
 use owe;
+
+pub use pipeline::{Pipeline, Step};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

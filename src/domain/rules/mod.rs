@@ -12,6 +12,7 @@ mod stem;
 mod text;
 mod view;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -33,6 +34,12 @@ pub struct Rules {
     lexicon: Lexicon,
     texts: Vec<TextRule>,
     counters: Vec<CounterRule>,
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 /// What the rules found in a text.
