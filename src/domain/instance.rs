@@ -56,12 +56,3 @@ impl Connection {
             .find(|connection| connection.as_str() == name)
     }
 }
-
-/// What a send needs to know of the instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instance {
-    /// Whether it can send.
-    pub connection: Connection,
-    /// Whether it waits for a review.
-    pub paused: bool,
-}

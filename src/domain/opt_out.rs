@@ -1,7 +1,6 @@
 //! STOP and START: recognised when they are the whole message, however they are spelled.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::canonical_combining_class;
+use super::fold::fold;
 
 /// What somebody asks for by one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,32 +50,9 @@ pub fn wish(text: &str) -> Option<Wish> {
     }
 }
 
-/// The text without what does not change its meaning: case, accents, width, tashkeel, tatweel, forms of alef, ya and
-/// ta marbuta, punctuation, invisible characters, repeated spaces.
-fn fold(text: &str) -> String {
-    let letters = text.nfkd().flat_map(char::to_lowercase).filter_map(|c| match c {
-        'ى' => Some('ي'),
-        'ة' => Some('ه'),
-        'ٱ' => Some('ا'),
-        c if c.is_whitespace() => Some(' '),
-        'ـ' => None,
-        // Accents, tashkeel and hamza above combine with the letter before them.
-        c if c.is_alphanumeric() && canonical_combining_class(c) == 0 && !is_mark(c) => Some(c),
-        _ => None,
-    });
-    let spaced: String = letters.collect();
-    spaced.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// Arabic vowel signs, some of which count as alphabetic.
-fn is_mark(c: char) -> bool {
-    matches!(c, '\u{064b}'..='\u{065f}' | '\u{0670}' | '\u{06d6}'..='\u{06ed}')
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Wish, fold, wish};
-    use proptest::prelude::{prop_assert_eq, proptest};
+    use super::{Wish, wish};
 
     #[test]
     fn the_words_are_found_however_they_are_written() {
@@ -110,13 +86,6 @@ mod tests {
             ["", "please stop calling the shop", "bus stop", "do not cancel", "توقف الباص", "starting", &long]
         {
             assert_eq!(wish(text), None, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn folding_twice_changes_nothing(text in "\\PC{0,40}") {
-            prop_assert_eq!(fold(&fold(&text)), fold(&text));
         }
     }
 }

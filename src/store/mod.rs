@@ -18,7 +18,9 @@ pub mod messages;
 pub mod migrations;
 pub mod notices;
 pub mod outcomes;
+mod pipeline;
 pub mod policy_log;
+pub mod quota;
 pub mod recipients;
 pub mod reports;
 pub mod senders;
@@ -46,6 +48,8 @@ macro_rules! in_force {
     };
 }
 use in_force;
+
+pub use pipeline::{Pipeline, Step};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

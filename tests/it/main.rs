@@ -186,6 +186,7 @@ fn main() {
         callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
         callbacks_opt_outs::a_preference_silences_what_is_not_essential,
         callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        suppressions::suppressions_count_at_the_door,
         suppressions::suppressions_count_at_the_attempt,
         suppressions::suppressions_count_at_the_call,
         suppressions::suppressions_are_listed_with_their_state,

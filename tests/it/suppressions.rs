@@ -67,6 +67,20 @@ pub async fn suppressions_count_at_the_attempt(services: &Services) {
     assert_eq!(count(&database, told).await, 2);
 }
 
+/// At the door a suppression counts from its beginning to its end, and not before or after.
+pub async fn suppressions_count_at_the_door(services: &Services) {
+    let world = World::new(services).await;
+    let _gateway = world.start(Binary::Gateway).await;
+    let customer = world.customer().await;
+    add(&world, &customer, &["--from", "1h", "--until", "2h"]).await;
+    assert_eq!(customer.send(&customer.message(PHONE)).await.status, 202, "it has not begun");
+    add(&world, &customer, &["--from", "2020-01-01T00:00:00Z", "--until", "2h"]).await;
+    assert_eq!(customer.send(&customer.message(PHONE)).await.error(), "recipient_suppressed");
+    add(&world, &customer, &["--until", "1s"]).await;
+    wait_for_state(&world, &customer, "ended").await;
+    assert_eq!(customer.send(&customer.message(PHONE)).await.status, 202, "it has ended");
+}
+
 /// A suppression that has begun by the time of the call stops it, although the worker has claimed the message before.
 pub async fn suppressions_count_at_the_call(services: &Services) {
     let world = World::new(services).await;

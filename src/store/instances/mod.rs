@@ -192,6 +192,8 @@ pub async fn set_rate(
             "-- instances.set_rate
             with begun_anew as (
                 update pacing set next_at = now() where account_id = $1 and instance_id = $2
+            ), begun_anew_at_the_door as (
+                update door set next_at = now() where account_id = $1 and instance_id = $2
             )
             update instances set interval_us = $3, burst = $4 where account_id = $1 and instance_id = $2",
             &[&account_id, &instance_id, &rate.interval_us, &rate.burst],

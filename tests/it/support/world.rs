@@ -73,6 +73,11 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
     Answer { status, headers, text, body }
 }
 
+/// Six digits that differ from phone to phone: one text to many people would be a broadcast.
+fn number(phone: &str) -> &str {
+    &phone[phone.len().saturating_sub(6)..]
+}
+
 /// An account with one instance of the sandbox and one key.
 #[derive(Clone, Debug)]
 pub struct Customer {
@@ -91,7 +96,7 @@ impl Customer {
     pub fn message(&self, phone: &str) -> Value {
         json!({
             "instance_id": self.instance, "phone": phone,
-            "message": "Your invoice INV-2041 is ready.", "message_purpose": "transactional",
+            "message": format!("Your invoice INV-{} is ready.", number(phone)), "message_purpose": "transactional",
         })
     }
 
@@ -99,7 +104,7 @@ impl Customer {
     pub fn code(&self, phone: &str) -> Value {
         json!({
             "instance_id": self.instance, "phone": phone,
-            "message": "Your code is 482913.", "message_purpose": "authentication",
+            "message": format!("Your code is {}.", number(phone)), "message_purpose": "authentication",
         })
     }
 
@@ -167,6 +172,14 @@ impl World {
     pub fn set(&mut self, name: &str, value: impl ToString) {
         self.settings.retain(|(known, _)| known != name);
         self.settings.push((name.to_owned(), value.to_string()));
+    }
+
+    /// Lets the guard pass what a test sends to a crowd of people at once.
+    pub fn let_crowds_pass(&mut self) {
+        self.set(
+            "GATEPOST_RULES_FILE",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rules/crowds.toml"),
+        );
     }
 
     /// What the processes find in their environment.

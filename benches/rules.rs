@@ -1,0 +1,3 @@
+//! How long the rules take to read a text.
+
+fn main() {}

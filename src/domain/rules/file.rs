@@ -1,0 +1,260 @@
+//! The rules file: its format, and every check of it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::{Regex, RegexBuilder};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::Place;
+use super::lexicon::{Builder, LISTS};
+use super::text::{Shape, TextRule};
+use super::{Counter, CounterRule, Purposes, Rules, RulesError};
+use crate::domain::purpose::Purpose;
+
+/// What a compiled regular expression may take.
+const REGEX_BYTES: usize = 1 << 20;
+/// Stands for every purpose.
+const ALL: &str = "all";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: Spanned<String>,
+    #[serde(default)]
+    phrases: BTreeMap<String, Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    rule: Vec<Spanned<RuleTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleTable {
+    id: Spanned<String>,
+    weight: Spanned<i64>,
+    purposes: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    all_of: Vec<Spanned<String>>,
+    #[serde(default)]
+    any_of: Vec<Spanned<String>>,
+    #[serde(default)]
+    unless: Vec<Spanned<String>>,
+    phrases: Option<Spanned<Vec<Spanned<String>>>>,
+    at_least: Option<Spanned<i64>>,
+    regex: Option<Spanned<String>>,
+    longer_than: Option<Spanned<i64>>,
+    links: Option<Spanned<i64>>,
+    capitals: Option<Spanned<i64>>,
+    #[serde(default)]
+    without_code: bool,
+    counter: Option<Spanned<String>>,
+    window: Option<Spanned<String>>,
+}
+
+/// Reads a rules file, up to the first fault.
+pub(super) fn parse(text: &str) -> Result<Rules, RulesError> {
+    let place = Place(text);
+    let file: File = toml::from_str(text).map_err(|error| match error.span() {
+        Some(span) => place.error(span.start, error.message().trim()),
+        None => RulesError { line: None, rule: None, problem: error.message().trim().to_owned() },
+    })?;
+    if file.version.get_ref().trim().is_empty() {
+        return Err(place.error(file.version.span().start, "version must not be empty"));
+    }
+    let mut reader = Reader { place, lists: BTreeMap::new(), builder: Builder::default() };
+    for (name, phrases) in &file.phrases {
+        let list = reader.list(phrases)?;
+        reader.lists.insert(name.clone(), list);
+    }
+    let (mut texts, mut counters, mut ids) = (Vec::new(), Vec::new(), HashSet::new());
+    for table in &file.rule {
+        let rule = table.get_ref();
+        if rule.id.get_ref().trim().is_empty() {
+            return Err(place.error(rule.id.span().start, "id must not be empty"));
+        }
+        if !ids.insert(rule.id.get_ref().as_str()) {
+            return Err(place.error(rule.id.span().start, "id is used by an earlier rule"));
+        }
+        if let Some(name) = &rule.counter {
+            counters.push(reader.counter_rule(rule, name)?);
+        } else {
+            texts.push(reader.text_rule(rule, table.span().start)?);
+        }
+    }
+    let lexicon = reader.builder.build().map_err(|error| RulesError {
+        line: None,
+        rule: None,
+        problem: format!("the phrases cannot be compiled: {error}"),
+    })?;
+    Ok(Rules { version: file.version.into_inner(), lexicon, texts, counters })
+}
+
+struct Reader<'a> {
+    place: Place<'a>,
+    lists: BTreeMap<String, u8>,
+    builder: Builder,
+}
+
+impl Reader<'_> {
+    /// Adds a list of phrases, named or a rule's own.
+    fn list(&mut self, phrases: &Spanned<Vec<Spanned<String>>>) -> Result<u8, RulesError> {
+        let at = phrases.span().start;
+        let list = self.builder.lists();
+        if usize::from(list) == LISTS {
+            return Err(self.place.error(at, format!("more than {LISTS} phrase lists")));
+        }
+        if phrases.get_ref().is_empty() {
+            return Err(self.place.error(at, "the phrase list is empty"));
+        }
+        self.builder.next_list();
+        for phrase in phrases.get_ref() {
+            if !self.builder.add(list, phrase.get_ref()) {
+                let problem = "a phrase without letters and digits";
+                return Err(self.place.error(phrase.span().start, problem));
+            }
+        }
+        Ok(list)
+    }
+
+    fn named(&self, name: &Spanned<String>) -> Result<u8, RulesError> {
+        self.lists.get(name.get_ref()).copied().ok_or_else(|| {
+            let problem = format!("there is no phrase list \"{}\"", name.get_ref());
+            self.place.error(name.span().start, problem)
+        })
+    }
+
+    fn bits(&self, names: &[Spanned<String>]) -> Result<u128, RulesError> {
+        names.iter().try_fold(0, |bits, name| Ok(bits | 1 << self.named(name)?))
+    }
+
+    fn text_rule(&mut self, rule: &RuleTable, at: usize) -> Result<TextRule, RulesError> {
+        let mut any_of = rule.any_of.iter().map(|name| self.named(name)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(phrases) = &rule.phrases {
+            any_of.push(self.list(phrases)?);
+        }
+        if let Some(window) = &rule.window {
+            return Err(self.place.error(window.span().start, "window belongs to a counter"));
+        }
+        if let (Some(count), true) = (&rule.at_least, any_of.is_empty()) {
+            return Err(self
+                .place
+                .error(count.span().start, "at_least belongs to phrases, any_of or a counter"));
+        }
+        let shape = Shape {
+            longer_than: self.within(rule.longer_than.as_ref(), "longer_than", 1, 65_536)?,
+            links: self.within(rule.links.as_ref(), "links", 1, 1000)?,
+            capitals: self.within(rule.capitals.as_ref(), "capitals", 1, 100)?,
+            without_code: rule.without_code,
+        };
+        let shaped = shape.longer_than.is_some()
+            || shape.links.is_some()
+            || shape.capitals.is_some()
+            || shape.without_code;
+        if !shaped && any_of.is_empty() && rule.all_of.is_empty() && rule.regex.is_none() {
+            let problem = "no matcher: one of phrases, any_of, all_of, regex, longer_than, links, capitals, \
+                           without_code or counter is needed";
+            return Err(self.place.error(at, problem));
+        }
+        let at_least = self.within(rule.at_least.as_ref(), "at_least", 1, 1000)?.unwrap_or(1);
+        Ok(TextRule {
+            rule: Arc::from(rule.id.get_ref().as_str()),
+            weight: self.weight(rule)?,
+            purposes: self.purposes(rule)?,
+            all_of: self.bits(&rule.all_of)?,
+            any_of,
+            at_least: u16::try_from(at_least).unwrap_or(u16::MAX),
+            unless: self.bits(&rule.unless)?,
+            shape,
+            regex: rule.regex.as_ref().map(|regex| self.regex(regex)).transpose()?,
+        })
+    }
+
+    fn counter_rule(&self, rule: &RuleTable, name: &Spanned<String>) -> Result<CounterRule, RulesError> {
+        let at = name.span().start;
+        let Some(counter) = Counter::parse(name.get_ref()) else {
+            let known = Counter::ALL.map(Counter::as_str).join(", ");
+            return Err(self.place.error(at, format!("unknown counter: one of {known} is meant")));
+        };
+        let others = !rule.all_of.is_empty() || !rule.any_of.is_empty() || !rule.unless.is_empty();
+        let shaped = rule.longer_than.is_some() || rule.links.is_some() || rule.capitals.is_some();
+        if others || shaped || rule.phrases.is_some() || rule.regex.is_some() || rule.without_code {
+            return Err(self.place.error(at, "a counter has no other matcher beside it"));
+        }
+        let at_least = self.within(rule.at_least.as_ref(), "at_least", 1, 1000)?;
+        let window = rule.window.as_ref().ok_or_else(|| self.place.error(at, "a counter needs a window"))?;
+        let window = duration(window.get_ref()).ok_or_else(|| {
+            self.place.error(window.span().start, "window must be 1s to 1d, such as \"10m\"")
+        })?;
+        Ok(CounterRule {
+            rule: Arc::from(rule.id.get_ref().as_str()),
+            counter,
+            weight: self.weight(rule)?,
+            purposes: self.purposes(rule)?,
+            at_least: at_least.ok_or_else(|| self.place.error(at, "a counter needs at_least"))?,
+            window,
+        })
+    }
+
+    fn within(
+        &self,
+        value: Option<&Spanned<i64>>,
+        name: &str,
+        least: u32,
+        most: u32,
+    ) -> Result<Option<u32>, RulesError> {
+        let Some(value) = value else { return Ok(None) };
+        let known = u32::try_from(*value.get_ref()).ok().filter(|number| (least..=most).contains(number));
+        known
+            .map(Some)
+            .ok_or_else(|| self.place.error(value.span().start, format!("{name} must be {least} to {most}")))
+    }
+
+    fn weight(&self, rule: &RuleTable) -> Result<u8, RulesError> {
+        let weight = self.within(Some(&rule.weight), "weight", 1, 100)?;
+        Ok(weight.and_then(|weight| u8::try_from(weight).ok()).unwrap_or_default())
+    }
+
+    fn purposes(&self, rule: &RuleTable) -> Result<Purposes, RulesError> {
+        let mut purposes = Purposes::default();
+        for name in rule.purposes.get_ref() {
+            if name.get_ref() == ALL {
+                Purpose::ALL.into_iter().for_each(|purpose| purposes.insert(purpose));
+                continue;
+            }
+            let purpose = Purpose::parse(name.get_ref()).ok_or_else(|| {
+                let known = Purpose::ALL.map(Purpose::as_str).join(", ");
+                let problem = format!("unknown purpose: one of {known} or {ALL} is meant");
+                self.place.error(name.span().start, problem)
+            })?;
+            purposes.insert(purpose);
+        }
+        if purposes.is_empty() {
+            return Err(self.place.error(rule.purposes.span().start, "at least one purpose is needed"));
+        }
+        Ok(purposes)
+    }
+
+    fn regex(&self, regex: &Spanned<String>) -> Result<Regex, RulesError> {
+        let at = regex.span().start;
+        let built =
+            RegexBuilder::new(regex.get_ref()).size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).build();
+        built.map_err(|error| self.place.error(at, format!("the regular expression is no good: {error}")))
+    }
+}
+
+/// `10m`: seconds, minutes, hours or a day.
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit)?;
+    (1..=86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
