@@ -152,7 +152,7 @@ impl Batch {
     /// The rules that fire for the message: those about its text, and those that count.
     fn fired(&self, draft: &Draft, message: &NewMessage, known: &Known) -> Fired {
         let mut fired = Fired { signals: message.signals.clone(), pass_in: None };
-        let team = message.purpose == Purpose::InternalTeam && known.internal;
+        let team = to_team(message, known);
         let stranger = known.contact == Contact::New
             && !self.written_to.contains(&(draft.account_id, message.keys.recipient));
         for rule in message.rules.counters(message.purpose) {
@@ -219,7 +219,7 @@ impl Batch {
         if let Some(refusal) = &decision.refusal {
             let attempted =
                 matches!(refusal, Refusal::SendingThrottled { .. } | Refusal::PolicyViolation { .. });
-            if attempted || decision.pauses {
+            if (attempted || decision.pauses) && !to_team(message, known) {
                 self.see(draft, message, Counter::SameText);
             }
             if decision.pauses {
@@ -230,7 +230,9 @@ impl Batch {
             }
             return;
         }
-        self.see(draft, message, Counter::SameText);
+        if !to_team(message, known) {
+            self.see(draft, message, Counter::SameText);
+        }
         *self.accepted.entry(draft.account_id).or_default() += 1;
         self.queue(draft, message, known.interval);
         if message.purpose == Purpose::Authentication {
@@ -240,7 +242,7 @@ impl Batch {
         let contact = (draft.account_id, message.keys.recipient);
         if known.contact != Contact::Fresh && self.written_to.insert(contact) {
             self.contacts.push(contact);
-            if known.contact == Contact::New {
+            if known.contact == Contact::New && !to_team(message, known) {
                 self.see(draft, message, Counter::NewRecipients);
             }
         }
@@ -285,6 +287,11 @@ fn logged(refusal: Refusal, allowance: Option<Allowance>) -> Ruling {
     };
     let judged = Judged { decision, signals: json!([]), facts: None, pause_reason: None };
     Ruling::Judged { judged, allowance, backlog: Duration::ZERO }
+}
+
+/// Whether the account's own team is told something: that is neither a broadcast nor a stranger's.
+fn to_team(message: &NewMessage, known: &Known) -> bool {
+    message.purpose == Purpose::InternalTeam && known.internal
 }
 
 fn instance(draft: &Draft) -> (i64, String) {
