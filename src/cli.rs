@@ -149,6 +149,8 @@ mod tests {
             ("gateway admin instance resume --account 7 --id a", "--note"),
             ("gateway admin instance set-rate --account 7 --id a fast", "30/min,burst=3"),
             ("gateway admin instance set-connection --account 7 --id a up", "connecting"),
+            ("gateway admin instance register-webhook --account 7 --id a", "--callback-url"),
+            ("gateway admin instance register-webhook --account 7 --id a --callback-url x", "https://"),
             ("gateway admin webhook create --account 7 --url x", "--url"),
             ("gateway admin webhook create --account 7 --url http://a --events message.lost", "message.read"),
             ("gateway admin suppression add --account 7 --phone 12", "+966500000001"),

@@ -97,6 +97,9 @@ pub enum AdminError {
     /// There is such a thing already.
     #[error("{0}")]
     Taken(String),
+    /// The provider did not do it.
+    #[error("{0}")]
+    Provider(String),
     /// A process does not say that it is ready.
     #[error("not ready: {0}")]
     NotReady(String),
@@ -116,6 +119,7 @@ impl AdminError {
             | Self::NoDecision(_)
             | Self::NotPaused(_)
             | Self::Taken(_)
+            | Self::Provider(_)
             | Self::NotReady(_)
             | Self::Stopped => ExitCode::FAILURE,
         }
@@ -200,6 +204,8 @@ pub fn refuse_arguments(problem: &str, json: bool) -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(command: Command) -> Result<Answer, AdminError> {
+    // For the calls to providers; fails only where one is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let admin = Admin::open(AdminConfig::read(&config::environment)?).await?;
     match command {
         Command::Account(command) => accounts::run(&admin, command).await,

@@ -124,6 +124,15 @@ pub fn phone_number_id(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of an instance on its server, one segment of addresses there.
+pub fn provider_instance(text: &str) -> Result<String, String> {
+    // As segments of an address these two would be taken for directions.
+    if [".", ".."].contains(&text) {
+        return Err("it must be a name".to_owned());
+    }
+    name(text)
+}
+
 pub fn variable(text: &str) -> Result<String, String> {
     let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && text.starts_with(|c: char| !c.is_ascii_digit());

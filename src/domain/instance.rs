@@ -34,6 +34,12 @@ impl Provider {
             Self::Sandbox => "sandbox",
         }
     }
+
+    /// The provider of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Meta, Self::Evolution, Self::Sandbox].into_iter().find(|provider| provider.as_str() == name)
+    }
 }
 
 impl Connection {

@@ -115,6 +115,12 @@ pub fn new_webhook_secret() -> String {
     format!("whsec_{}", STANDARD.encode(random_bytes::<32>()))
 }
 
+/// A new token for the address that an instance's provider reports to: 256 random bits. Stored is its [`sha256`].
+#[must_use]
+pub fn new_callback_token() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes::<32>())
+}
+
 /// Whether two secrets are equal, in time that does not tell where they differ.
 #[must_use]
 pub fn equal(one: &[u8], other: &[u8]) -> bool {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Db, StoreError, in_force, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
+use crate::domain::instance::Provider;
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 
 /// A claimed message: it belongs to the claimer until its lease ends.
@@ -47,10 +48,14 @@ pub struct Begun {
     pub body: String,
     /// The instance.
     pub instance_id: String,
+    /// Whose wire it speaks.
+    pub provider: Provider,
     /// Where its provider is.
     pub base_url: String,
-    /// The sender's id at the provider.
-    pub phone_number_id: String,
+    /// The sender's id at the provider: Meta's of the number, or the instance's name on its Evolution server.
+    pub sender: String,
+    /// The id that the message shall have at the provider, where its wire can be asked; on record with the attempt.
+    pub proposed_id: Option<String>,
     /// The provider's token, sealed.
     pub token_sealed: Vec<u8>,
 }
@@ -244,9 +249,14 @@ with begun as (
         in_force!(),
         ")
     returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, m.body, m.instance_id, m.sequence,
-              m.request_id, m.expires_at, k.event_id, n.base_url, n.phone_number_id, n.token_sealed
+              m.request_id, m.expires_at, k.event_id, n.provider, n.base_url, n.token_sealed,
+              coalesce(n.phone_number_id, n.provider_instance, '') as sender,
+              -- Looks like WhatsApp's own ids: 3EB0 and 18 hexadecimal digits.
+              case n.provider when 'evolution' then
+                  '3EB0' || upper(left(replace(gen_random_uuid()::text, '-', ''), 18)) end as proposed_id
 ), noted as (
-    insert into attempts (account_id, message_id, attempt) select account_id, message_id, calls from begun
+    insert into attempts (account_id, message_id, attempt, provider_message_id)
+    select account_id, message_id, calls, proposed_id from begun
 ), told as (
     insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
                         sequence, request_id)
@@ -259,10 +269,12 @@ with begun as (
         owe!(),
         "
 )
-select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, phone_number_id, token_sealed,
-       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id from begun
+select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, sender, token_sealed,
+       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id, provider, proposed_id
+from begun
 union all
-select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null from owed"
+select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null, null, null
+from owed"
     );
 
 /// Begins the calls of claimed messages: the attempt is on record before the provider is called. Those that may not be
@@ -287,14 +299,14 @@ pub async fn begin(
             Some(event_id) => {
                 owed.push(DeliveryKey { account_id: row.get(0), event_id, endpoint_id: row.get(11) });
             }
-            None => begun.push(read_begun(row)),
+            None => begun.push(read_begun(row)?),
         }
     }
     Ok((begun, owed))
 }
 
-fn read_begun(row: &Row) -> Begun {
-    Begun {
+fn read_begun(row: &Row) -> Result<Begun, StoreError> {
+    Ok(Begun {
         key: key(row),
         request_id: row.get(13),
         call: row.get(2),
@@ -303,10 +315,12 @@ fn read_begun(row: &Row) -> Begun {
         recipient: row.get(4),
         body: row.get(5),
         instance_id: row.get(6),
+        provider: Provider::parse(row.get(14)).ok_or(StoreError::Value("instances.provider"))?,
         base_url: row.get(7),
-        phone_number_id: row.get::<_, Option<String>>(8).unwrap_or_default(),
+        sender: row.get(8),
+        proposed_id: row.get(15),
         token_sealed: row.get::<_, Option<Vec<u8>>>(9).unwrap_or_default(),
-    }
+    })
 }
 
 /// Takes back a begin whose answer was lost: no call was made, so the messages are due at once.

@@ -1,9 +1,11 @@
 //! `gateway admin instance …`.
 
 mod create;
+mod webhook;
 
 use self::create::token_in;
 pub use self::create::{Create, create};
+use self::webhook::Register;
 use crate::admin::answer::{Answer, or_dash};
 use crate::admin::{Admin, AdminError, parse, require_account};
 use crate::config::{self, Lookup};
@@ -70,6 +72,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "VAR", value_parser = parse::variable)]
         token_env: String,
     },
+    /// Have its Evolution server report to this gateway; what was registered before ends.
+    RegisterWebhook(Register),
     /// Show an account's instances.
     List {
         /// The account's id.
@@ -155,6 +159,7 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             which.require(found, &session).await?;
             Ok(done(&which.id, "has a new token"))
         }
+        Command::RegisterWebhook(register) => webhook::register(admin, &register).await,
         Command::List { account } => {
             Ok(list(&instances::list(&admin.session_of(account).await?, account).await?))
         }
@@ -203,13 +208,13 @@ fn reviews(rows: &[ReviewRow]) -> Answer {
 }
 
 fn list(rows: &[InstanceRow]) -> Answer {
-    let heads = ["id", "name", "provider", "number id", "connection", "paused", "rate", "address"];
+    let heads = ["id", "name", "provider", "number id or name", "connection", "paused", "rate", "address"];
     Answer::list(rows, heads, |row| {
         [
             row.instance_id.clone(),
             row.name.clone(),
             row.provider.clone(),
-            or_dash(row.phone_number_id.as_ref()),
+            or_dash(row.phone_number_id.as_ref().or(row.provider_instance.as_ref())),
             row.connection.clone(),
             or_dash(row.paused_at),
             row.rate.clone(),

@@ -1,5 +1,6 @@
 //! Instances and their pacing schedules.
 
+mod evolution;
 mod review;
 
 use jiff::Timestamp;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+pub use self::evolution::{EvolutionRow, evolution, set_callback_token};
 pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
 use crate::domain::instance::{Connection, Provider};
@@ -15,6 +17,8 @@ use crate::domain::rate::Rate;
 
 /// The rule that a business number belongs to one instance.
 pub const PHONE_NUMBER_TAKEN: &str = "instances_by_phone_number";
+/// The rule that an instance of an Evolution server belongs to one of ours.
+pub const PROVIDER_INSTANCE_TAKEN: &str = "instances_by_provider_instance";
 /// The rule that an account's instance ids differ.
 pub const INSTANCE_ID_TAKEN: &str = "instances_pkey";
 
@@ -32,6 +36,8 @@ pub struct InstanceRow {
     pub base_url: String,
     /// Meta's id of the business number.
     pub phone_number_id: Option<String>,
+    /// The instance's name on its Evolution server.
+    pub provider_instance: Option<String>,
     /// The connection's name.
     pub connection: String,
     /// Since when it waits for a review.
@@ -63,6 +69,8 @@ pub struct NewInstance<'a> {
     pub base_url: &'a str,
     /// Meta's id of the business number, unique among all instances.
     pub phone_number_id: Option<&'a str>,
+    /// The instance's name on its Evolution server, unique there.
+    pub provider_instance: Option<&'a str>,
     /// The provider's token, encrypted.
     pub token_sealed: &'a [u8],
     /// How often it may send.
@@ -78,6 +86,7 @@ impl From<&Row> for InstanceRow {
             provider: row.get("provider"),
             base_url: row.get("base_url"),
             phone_number_id: row.get("phone_number_id"),
+            provider_instance: row.get("provider_instance"),
             connection: row.get("connection"),
             paused_at: row.get("paused_at"),
             paused_reason: row.get("paused_reason"),
@@ -92,14 +101,14 @@ impl From<&Row> for InstanceRow {
 /// Stores an instance, open. Its schedules are to be made in the same transaction, see [`insert_pacing`].
 ///
 /// # Errors
-/// [`StoreError`], with the constraint where the account does not exist, [`INSTANCE_ID_TAKEN`] or
-/// [`PHONE_NUMBER_TAKEN`].
+/// [`StoreError`], with the constraint where the account does not exist, [`INSTANCE_ID_TAKEN`],
+/// [`PHONE_NUMBER_TAKEN`] or [`PROVIDER_INSTANCE_TAKEN`].
 pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreError> {
     db.execute(
         "-- instances.insert
-        insert into instances (account_id, instance_id, name, provider, base_url, phone_number_id, token_sealed,
-            interval_us, burst)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        insert into instances (account_id, instance_id, name, provider, base_url, phone_number_id,
+            provider_instance, token_sealed, interval_us, burst)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[
             &new.account_id,
             &new.instance_id,
@@ -107,6 +116,7 @@ pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreErro
             &new.provider.as_str(),
             &new.base_url,
             &new.phone_number_id,
+            &new.provider_instance,
             &new.token_sealed,
             &new.rate.interval_us,
             &new.rate.burst,
@@ -259,8 +269,8 @@ pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, Sto
     let rows = db
         .query(
             "-- instances.list
-            select instance_id, name, provider, base_url, phone_number_id, connection, paused_at, paused_reason,
-                hold_until, hold_reason, interval_us, burst, created_at
+            select instance_id, name, provider, base_url, phone_number_id, provider_instance, connection, paused_at,
+                paused_reason, hold_until, hold_reason, interval_us, burst, created_at
             from instances where account_id = $1 order by instance_id",
             &[&account_id],
         )
