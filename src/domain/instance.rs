@@ -7,7 +7,7 @@ pub enum Provider {
     Meta,
     /// Evolution API v2.
     Evolution,
-    /// The sandbox server, which speaks Meta's wire.
+    /// The sandbox server, by Meta's wire.
     Sandbox,
 }
 

@@ -14,6 +14,7 @@ mod corpus;
 mod delivery;
 mod durability;
 mod errors;
+mod evolution_sending;
 mod hostile;
 mod idempotency;
 mod life;
@@ -159,6 +160,14 @@ fn main() {
         delivery::suppression_is_checked_again_before_the_attempt,
         delivery::an_old_message_expires_unsent,
         delivery::an_unreachable_provider_is_tried_again_until_the_validity_ends,
+        evolution_sending::evolution_gets_what_it_needs_and_no_more,
+        evolution_sending::evolution_refusals_fail_at_once,
+        evolution_sending::evolution_doubts_are_no_second_send,
+        evolution_sending::evolution_calls_without_an_answer_leave_their_id,
+        evolution_sending::evolution_faults_before_the_send_are_tried_again,
+        evolution_sending::evolution_instance_errors_hold_the_sender,
+        evolution_sending::evolution_sandbox_knows_every_class,
+        evolution_sending::evolution_is_told_where_to_report,
         pacing::three_workers_keep_one_rate,
         pacing::a_slow_rate_is_kept_too,
         pacing::a_burst_leaves_at_once,
