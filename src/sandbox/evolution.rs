@@ -37,7 +37,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: u16, message: Value) -> Self {
+    fn new(status: u16, message: &Value) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let error = status.canonical_reason().unwrap_or_default();
         let response = json!({ "message": message });
@@ -63,22 +63,22 @@ enum Reply {
 impl Reply {
     fn of(number: &str) -> Self {
         match number.get(number.len().saturating_sub(4)..).unwrap_or_default() {
-            "0010" => Self::Refuse(Refusal::new(400, json!([["Invalid format"]]))),
+            "0010" => Self::Refuse(Refusal::new(400, &json!([["Invalid format"]]))),
             "0011" => {
                 let found = json!([{"jid": jid(number), "exists": false, "number": number}]);
-                Self::Refuse(Refusal::new(400, found))
+                Self::Refuse(Refusal::new(400, &found))
             }
-            "0013" => Self::Refuse(Refusal::new(500, json!("write EPIPE"))),
-            "0020" => Self::RefuseFirst(1, Refusal::new(500, json!("Connection Closed"))),
-            "0022" => Self::RefuseFirst(2, Refusal::new(500, json!(LOOK_UP_FAILED))),
-            "0023" => Self::Refuse(Refusal::new(500, json!(LOOK_UP_FAILED))),
+            "0013" => Self::Refuse(Refusal::new(500, &json!("write EPIPE"))),
+            "0020" => Self::RefuseFirst(1, Refusal::new(500, &json!("Connection Closed"))),
+            "0022" => Self::RefuseFirst(2, Refusal::new(500, &json!(LOOK_UP_FAILED))),
+            "0023" => Self::Refuse(Refusal::new(500, &json!(LOOK_UP_FAILED))),
             "0030" | "0031" => Self::Take(Outcome::Held),
             "0032" => Self::Take(Outcome::Closed),
             "0033" => Self::Take(Outcome::WithoutId),
             "0034" => Self::Take(Outcome::Garbled),
-            "0040" => Self::Refuse(Refusal::new(401, json!("Unauthorized"))),
+            "0040" => Self::Refuse(Refusal::new(401, &json!("Unauthorized"))),
             "0041" => Self::Refuse(Refusal::not_licensed()),
-            "0042" => Self::Refuse(Refusal::new(400, json!(["Error: Connection Closed"]))),
+            "0042" => Self::Refuse(Refusal::new(400, &json!(["Error: Connection Closed"]))),
             _ => Self::Take(Outcome::Accepted),
         }
     }
@@ -94,7 +94,7 @@ pub async fn send(
     let request: Result<SendRequest, _> = serde_json::from_slice(&body);
     let read = request.map_err(|error| {
         // The one refusal whose name contradicts its status.
-        let mut refusal = Refusal::new(400, json!(error.to_string()));
+        let mut refusal = Refusal::new(400, &json!(error.to_string()));
         refusal.body["error"] = json!("Internal Server Error");
         refusal
     });
@@ -140,7 +140,7 @@ impl Sandbox {
     fn admit_evolution(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let given = headers.get("apikey").and_then(|value| value.to_str().ok());
         match &self.settings.token {
-            Some(token) if given != Some(token) => Err(Refusal::new(401, json!("Unauthorized"))),
+            Some(token) if given != Some(token) => Err(Refusal::new(401, &json!("Unauthorized"))),
             _ => Ok(()),
         }
     }
@@ -148,7 +148,7 @@ impl Sandbox {
     async fn decide_evolution(&self, request: &SendRequest) -> Result<(Outcome, Taken), Refusal> {
         let taken = request.check()?;
         if rand::random_range(0..100) < self.settings.fault_percent {
-            return Err(Refusal::new(500, json!(LOOK_UP_FAILED)));
+            return Err(Refusal::new(500, &json!(LOOK_UP_FAILED)));
         }
         match Reply::of(&taken.number) {
             Reply::Take(outcome) => Ok((outcome, taken)),
@@ -163,7 +163,7 @@ impl Sandbox {
 
 impl SendRequest {
     fn check(&self) -> Result<Taken, Refusal> {
-        let malformed = |problem: &str| Refusal::new(400, json!([[problem]]));
+        let malformed = |problem: &str| Refusal::new(400, &json!([[problem]]));
         let number =
             self.number.as_ref().ok_or_else(|| malformed("instance requires property \"number\""))?;
         let text = self.text.as_ref().ok_or_else(|| malformed("instance requires property \"text\""))?;
@@ -172,7 +172,7 @@ impl SendRequest {
         };
         let number = digits(number).ok_or_else(|| malformed("Invalid format"))?;
         if text.trim().is_empty() {
-            return Err(Refusal::new(400, json!(["Text is required"])));
+            return Err(Refusal::new(400, &json!(["Text is required"])));
         }
         Ok(Taken { number, text: text.to_owned() })
     }

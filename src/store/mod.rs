@@ -7,6 +7,7 @@ pub mod acceptance;
 pub mod accounts;
 pub mod behaviour;
 pub mod callbacks;
+pub mod connections;
 pub mod delivery;
 pub mod directory;
 pub mod due;

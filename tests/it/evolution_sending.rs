@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::eventually;
 use crate::support::evolution::{Evolution, KEY, NAME, Reply};
-use crate::support::process::Process;
+use crate::support::process::{Binary, Process};
 use crate::support::rows::{life, provider_id};
 use crate::support::services::Services;
 use crate::support::world::{Customer, World};
@@ -18,8 +18,21 @@ struct Stage {
 }
 
 impl Stage {
+    /// Its connection is looked at in the beginning, and then not for long.
     async fn new(services: &Services) -> Self {
         let mut world = World::new(services).await;
+        world.set("GATEPOST_CONNECTION_POLL_MS", 600_000);
+        Self::on(world).await
+    }
+
+    /// Its connection is looked at all the time.
+    async fn looking(services: &Services) -> Self {
+        let mut world = World::new(services).await;
+        world.set("GATEPOST_CONNECTION_POLL_MS", 50);
+        Self::on(world).await
+    }
+
+    async fn on(mut world: World) -> Self {
         world.set("EVOLUTION_KEY", KEY);
         world.set("GATEPOST_PROVIDER_TIMEOUT_MS", 1_500);
         world.set("GATEPOST_UNKNOWN_DEADLINE_MS", 3_000);
@@ -40,7 +53,7 @@ pub async fn evolution_gets_what_it_needs_and_no_more(services: &Services) {
     let asked = server.asked("sendText");
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].instance, NAME);
-    assert_eq!(asked[0].headers.get("apikey").map(|key| key.as_bytes()), Some(KEY.as_bytes()));
+    assert_eq!(asked[0].headers["apikey"], KEY);
     assert!(asked[0].headers.get("authorization").is_none());
     let mut body = asked[0].body.clone();
     let proposed = body["messageId"].take();
@@ -169,6 +182,81 @@ pub async fn evolution_instance_errors_hold_the_sender(services: &Services) {
     }
 }
 
+/// The connection follows what the server says: messages wait while it is not open, are refused once it was found closed
+/// twice, and leave by themselves when it is open again; the customer is told of each change.
+pub async fn evolution_connections_are_looked_at(services: &Services) {
+    let Stage { world, server, customer, .. } = &Stage::looking(services).await;
+    let receiver = world.receiver(customer).await;
+    server.set_state(Some("connecting"));
+    wait_for_connection(world, "connecting").await;
+    let held = customer.accepted("+966500080001").await;
+    server.set_state(Some("close"));
+    wait_for_connection(world, "close").await;
+    let refused = customer.send(&customer.message("+966500080002")).await;
+    assert_eq!((refused.status, refused.error()), (502, "gateway_send_failed"), "{}", refused.text);
+    assert!(server.asked("sendText").is_empty());
+    server.set_state(Some("open"));
+    world.wait_for_status(&held, &["sent"]).await;
+    let changes = [("open", "connecting"), ("connecting", "close"), ("close", "open")];
+    eventually("each change is told once", async || {
+        let mut told = receiver.events("instance.connection_updated");
+        told.sort_by_key(|event| event["event_id"].as_str().map(str::to_owned));
+        let told: Vec<Value> = told
+            .into_iter()
+            .map(|event| json!([event["previous_connection"], event["connection"], event["reason"]]))
+            .collect();
+        (told == changes.map(|(from, to)| json!([from, to, "provider"]))).then_some(())
+    })
+    .await;
+}
+
+/// A sender that lost its connection to WhatsApp is suspect until its server says that it is open, and goes on by itself; one
+/// that is not loaded does not.
+pub async fn evolution_goes_on_when_it_is_connected_again(services: &Services) {
+    let Stage { world, server, customer, .. } = &Stage::looking(services).await;
+    server.set_state(None);
+    wait_for_connection(world, "close").await;
+    server.set_state(Some("open"));
+    wait_for_connection(world, "open").await;
+    server.plan(Reply::refuse(400, &json!(["Error: Connection Closed"])));
+    let message = customer.accepted("+966500090001").await;
+    world.wait_for_status(&message, &["sent"]).await;
+    assert_eq!(attempts(world, &message).await, ["instance", "accepted"]);
+    let sql = "select string_agg(state, ' ' order by event_id) from events where kind = 'instance.connection_updated'";
+    let told = world.database().await.query_one(sql, &[]).await.expect("events can be read");
+    assert_eq!(told.get::<_, &str>(0), "connecting close open suspect open");
+}
+
+/// Two sweeps look at a connection no oftener than one.
+pub async fn evolution_connections_are_looked_at_once(services: &Services) {
+    let Stage { world, server, .. } = &Stage::new(services).await;
+    let _second = world.start(Binary::Sweep).await;
+    eventually("somebody has looked", async || (server.looks() > 0).then_some(())).await;
+    let database = world.database().await;
+    let due = async || {
+        let sql = "select extract(epoch from due_at - now())::float8 from connection_looks";
+        database.query_one(sql, &[]).await.expect("the look is on record").get::<_, f64>(0)
+    };
+    // For an open one, four times as long as the setting says.
+    eventually("the look has ended", async || (due().await > 2_300.0).then_some(())).await;
+    database
+        .execute("update connection_looks set due_at = now() - interval '1 second'", &[])
+        .await
+        .expect("it can be made due");
+    eventually("it was looked at again", async || (due().await > 2_300.0).then_some(())).await;
+    assert_eq!(server.looks(), 2);
+}
+
+async fn wait_for_connection(world: &World, state: &str) {
+    let database = world.database().await;
+    eventually(&format!("the connection is {state}"), async || {
+        let sql = "select connection from instances where instance_id = 'evo'";
+        let row = database.query_one(sql, &[]).await.expect("the instance exists");
+        (row.get::<_, &str>(0) == state).then_some(())
+    })
+    .await;
+}
+
 /// An Evolution instance and its server's sandbox agree on every ending that ends soon.
 pub async fn evolution_sandbox_knows_every_class(services: &Services) {
     let Stage { world, customer, .. } = &Stage::new(services).await;
@@ -205,7 +293,7 @@ pub async fn evolution_is_told_where_to_report(services: &Services) {
     assert_eq!((&made["id"], token.len()), (&json!("evo"), 43));
     let asked = server.asked("set").remove(0);
     assert_eq!(asked.instance, NAME);
-    assert_eq!(asked.headers.get("apikey").map(|key| key.as_bytes()), Some(KEY.as_bytes()));
+    assert_eq!(asked.headers["apikey"], KEY);
     let events = [
         "MESSAGES_UPSERT",
         "MESSAGES_UPDATE",

@@ -12,13 +12,8 @@ use crate::config::{self, Lookup};
 use crate::domain::instance::Connection;
 use crate::domain::rate::Rate;
 use crate::store::Session;
-use crate::store::instances::{self, InstanceRow, Resumed, ReviewRow};
+use crate::store::instances::{self, Change, InstanceRow, Resumed, ReviewRow};
 use crate::store::senders::token_context;
-
-/// How many messages one statement makes due: well within its time limit.
-const DUE_BATCH: i64 = 5_000;
-/// Together with [`DUE_BATCH`] more than any backlog that is accepted.
-const DUE_ROUNDS: u32 = 2_000;
 
 /// `gateway admin instance …`.
 #[derive(Debug, clap::Subcommand)]
@@ -127,7 +122,7 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             if resumed == Resumed::NotPaused {
                 return Err(AdminError::NotPaused(which.id));
             }
-            which.wake(&session).await?;
+            instances::wake(&session, which.key()).await?;
             Ok(done(&which.id, "is not paused any more"))
         }
         Command::Reviews { which } => {
@@ -138,10 +133,11 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
         }
         Command::SetConnection { which, state } => {
             let session = admin.session().await?;
-            let found = instances::set_connection(&session, which.account, &which.id, state).await?;
+            let change = Change { connection: state, reason: "operator", from: None };
+            let found = instances::set_connection(&session, which.key(), change).await?;
             which.require(found, &session).await?;
             if state == Connection::Open {
-                which.wake(&session).await?;
+                instances::wake(&session, which.key()).await?;
             }
             Ok(done(&which.id, &format!("has the connection {}", state.as_str())))
         }
@@ -177,17 +173,6 @@ impl Which {
         }
         require_account(session, self.account).await?;
         Err(AdminError::Nothing { account_id: self.account, what: format!("instance `{}`", self.id) })
-    }
-
-    /// Makes due what waited for this instance, in statements of their own: workers must find the instance's new
-    /// state, and no statement may take long.
-    async fn wake(&self, session: &Session) -> Result<(), AdminError> {
-        for _ in 0..DUE_ROUNDS {
-            if instances::make_due(session, self.account, &self.id, DUE_BATCH).await? == 0 {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -15,6 +15,11 @@ use crate::domain::instance::{Connection, Provider};
 use crate::domain::purpose::Lane;
 use crate::domain::rate::Rate;
 
+/// How many messages one statement makes due: well within its time limit.
+const DUE_BATCH: i64 = 5_000;
+/// Together with [`DUE_BATCH`] more than any backlog that is accepted.
+const DUE_ROUNDS: u32 = 2_000;
+
 /// The rule that a business number belongs to one instance.
 pub const PHONE_NUMBER_TAKEN: &str = "instances_by_phone_number";
 /// The rule that an instance of an Evolution server belongs to one of ours.
@@ -153,21 +158,32 @@ const OWE: &str = "
         )
         select from changed";
 
+/// A change of an instance's connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// The new state.
+    pub connection: Connection,
+    /// Why, as customers are told: `operator` or `provider`.
+    pub reason: &'a str,
+    /// Only from this state; `None`: from any.
+    pub from: Option<Connection>,
+}
+
 /// Changes the connection and tells the customer, unless it is so already; opened, it forgets why it was suspect.
-/// False: no such instance.
+/// False: no such instance, or not in the state to be changed from.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn set_connection(
     db: &impl Db,
-    account_id: i64,
-    instance_id: &str,
-    connection: Connection,
+    (account_id, instance_id): (i64, &str),
+    change: Change<'_>,
 ) -> Result<bool, StoreError> {
     let sql = format!(
         "-- instances.set_connection
         with before as (
-            select connection from instances where account_id = $1 and instance_id = $2 for update
+            select connection from instances
+            where account_id = $1 and instance_id = $2 and ($6::text is null or connection = $6) for update
         ), changed as (
             update instances n
             set connection = $3,
@@ -177,12 +193,14 @@ pub async fn set_connection(
             returning n.account_id, n.instance_id, before.connection as previous
         ), told as (
             insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
-            select account_id, $4, 'instance.connection_updated', instance_id, $3, previous, 'operator'
+            select account_id, $4, 'instance.connection_updated', instance_id, $3, previous, $5
             from changed where previous <> $3
             returning account_id, event_id, kind
         ), {OWE}"
     );
-    let rows = db.query(&sql, &[&account_id, &instance_id, &connection.as_str(), &Uuid::now_v7()]).await?;
+    let (to, from) = (change.connection.as_str(), change.from.map(Connection::as_str));
+    let event_id = Uuid::now_v7();
+    let rows = db.query(&sql, &[&account_id, &instance_id, &to, &event_id, &change.reason, &from]).await?;
     Ok(!rows.is_empty())
 }
 
@@ -232,18 +250,24 @@ pub async fn set_token(
     Ok(changed == 1)
 }
 
-/// Makes at most `most` of the instance's waiting messages due now, and gives how many. Called again after a commit
-/// it takes the next ones: what is due already is left alone, and so is what somebody else is just looking at, is
-/// owned by a worker, or waits for a time of its own.
+/// Makes due what waits for the instance, in statements of their own: workers must find the instance's new state, which is
+/// to be committed before, and no statement may take long.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn make_due(
-    db: &impl Db,
-    account_id: i64,
-    instance_id: &str,
-    most: i64,
-) -> Result<u64, StoreError> {
+pub async fn wake(db: &impl Db, key: (i64, &str)) -> Result<(), StoreError> {
+    for _ in 0..DUE_ROUNDS {
+        if make_due(db, key).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Makes some of the instance's waiting messages due now, and gives how many. Called again after a commit it takes the next
+/// ones: what is due already is left alone, and so is what somebody else is just looking at, is owned by a worker, or waits
+/// for a time of its own.
+async fn make_due(db: &impl Db, (account_id, instance_id): (i64, &str)) -> Result<u64, StoreError> {
     db.execute(
         "-- messages.make_due
         with waiting as (
@@ -256,7 +280,7 @@ pub async fn make_due(
         update messages set due_at = now()
         from waiting
         where messages.account_id = waiting.account_id and messages.message_id = waiting.message_id",
-        &[&account_id, &instance_id, &most],
+        &[&account_id, &instance_id, &DUE_BATCH],
     )
     .await
 }
