@@ -2,13 +2,13 @@
 
 alter table instances
     add column provider_instance   text,
-    add column callback_token_hash bytea,
+    add column if not exists callback_token_hash bytea,
     add constraint instances_evolution_is_named check (provider <> 'evolution' or provider_instance is not null);
 comment on column instances.provider_instance is 'the instance''s name on its Evolution server';
 comment on column instances.callback_token_hash is 'SHA-256 of the token in the address its Evolution server reports to; null: none was registered';
 create unique index instances_by_provider_instance on instances (base_url, provider_instance)
     where provider_instance is not null;
-create unique index instances_by_callback_token on instances (callback_token_hash)
+create unique index if not exists instances_by_callback_token on instances (callback_token_hash)
     where callback_token_hash is not null;
 
 comment on column attempts.provider_message_id is
