@@ -6,6 +6,7 @@ use super::answer::{Answer, or_dash};
 use super::parse::Moment;
 use super::{Admin, AdminError, insert_error, parse, require_account};
 use crate::domain::phone::PhoneNumber;
+use crate::store::aliases;
 use crate::store::suppressions::{self, Added, Period, Scope, Source};
 
 /// `gateway admin suppression …`.
@@ -24,6 +25,12 @@ pub(super) enum Command {
         /// Only the suppression of this scope; every one where not given.
         #[arg(long)]
         scope: Option<Scope>,
+    },
+    /// Show the wishes of people whose number is not known, which are not heeded yet.
+    Unresolved {
+        /// The account's id.
+        #[arg(long, value_parser = parse::account_id)]
+        account: i64,
     },
     /// Show an account's suppressions.
     List {
@@ -83,6 +90,19 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             require_account(&session, account).await?;
             let what = format!("such suppression of +{}", phone.digits());
             Err(AdminError::Nothing { account_id: account, what })
+        }
+        Command::Unresolved { account } => {
+            let rows = aliases::unresolved(&admin.session_of(account).await?, account).await?;
+            let heads = ["instance", "sender", "wish", "first at", "last at"];
+            Ok(Answer::list(&rows, heads, |row| {
+                [
+                    row.instance_id.clone(),
+                    row.sender.clone(),
+                    row.wish.clone(),
+                    row.first_at.to_string(),
+                    row.last_at.to_string(),
+                ]
+            }))
         }
         Command::List { account, phone, scope } => {
             let session = admin.session_of(account).await?;

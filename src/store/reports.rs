@@ -6,11 +6,36 @@ use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::status::Status;
 
+/// How a report names its sender.
+#[derive(Clone, Debug)]
+pub enum Sender {
+    /// By the provider's id of its number.
+    Number(String),
+    /// By its account and our own id, where the address that was called tells it.
+    Instance(i64, String),
+}
+
+impl Sender {
+    fn number(&self) -> Option<&str> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Instance(..) => None,
+        }
+    }
+
+    fn instance(&self) -> Option<(i64, &str)> {
+        match self {
+            Self::Number(_) => None,
+            Self::Instance(account_id, instance_id) => Some((*account_id, instance_id)),
+        }
+    }
+}
+
 /// How a report names its message.
 #[derive(Clone, Debug)]
 pub struct Named {
-    /// The sender, by the provider's id.
-    pub phone_number_id: String,
+    /// Whose message it is; what is not this sender's is not found.
+    pub sender: Sender,
     /// The message, by the provider's id.
     pub provider_message_id: String,
     /// The message, by our own mark, where the report carries it.
@@ -32,6 +57,8 @@ pub enum Known {
         instance_id: String,
         /// The number of its last call.
         calls: i16,
+        /// The call that was given the provider's id, where it was found by that.
+        call: Option<i16>,
     },
     /// A sender of ours, but no message that is known yet.
     NotYet,
@@ -41,18 +68,30 @@ pub enum Known {
 
 const LOCK: &str = "-- reports.lock
 with input as materialized (
-    select * from unnest($1::int4[], $2::text[], $3::text[], $4::int8[], $5::uuid[])
-        as i(place, phone_number_id, provider_message_id, account_id, message_id)
+    select * from unnest($1::int4[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::uuid[])
+        as i(place, phone_number_id, sender_account, sender_instance, provider_message_id, account_id, message_id)
 ), named as materialized (
-    select i.place, n.account_id, coalesce(
-        -- Our own mark counts only for the sender it was made for.
-        (select m.message_id from messages m where i.account_id = n.account_id and m.account_id = n.account_id
-             and m.message_id = i.message_id and m.instance_id = n.instance_id),
-        (select a.message_id from attempts a where a.account_id = n.account_id
-             and a.provider_message_id = i.provider_message_id limit 1)) as message_id
-    from input i join instances n on n.phone_number_id = i.phone_number_id
+    -- Marks and ids alike count only for the sender they were made for.
+    select i.place, n.account_id, coalesce(ours.message_id, theirs.message_id) as message_id,
+           case when ours.message_id is null then theirs.attempt end as call
+    from input i
+    cross join lateral (
+        select account_id, instance_id from instances where phone_number_id = i.phone_number_id
+        union all
+        select account_id, instance_id from instances
+        where account_id = i.sender_account and instance_id = i.sender_instance) n
+    left join lateral (
+        select m.message_id from messages m
+        where i.account_id = n.account_id and m.account_id = n.account_id
+          and m.message_id = i.message_id and m.instance_id = n.instance_id) ours on true
+    left join lateral (
+        select a.message_id, a.attempt from attempts a
+        join messages m on m.account_id = a.account_id and m.message_id = a.message_id
+        where a.account_id = n.account_id and a.provider_message_id = i.provider_message_id
+          and m.instance_id = n.instance_id
+        order by a.attempt desc limit 1) theirs on true
 ), locked as materialized (
-    select o.place, m.*
+    select o.place, m.*, o.call
     from (select * from named where message_id is not null order by account_id, message_id) o
     cross join lateral (select m.account_id, m.message_id, m.status::text, m.recipient, m.instance_id, m.calls
         from messages m
@@ -60,7 +99,7 @@ with input as materialized (
 )
 select * from locked
 union all
-select place, account_id, null, null, null, null, null from named where message_id is null";
+select place, account_id, null, null, null, null, null, null from named where message_id is null";
 
 /// Finds and locks the messages that reports name, in key order; the answers are in the order of the names.
 ///
@@ -68,11 +107,13 @@ select place, account_id, null, null, null, null, null from named where message_
 /// [`StoreError`].
 pub async fn lock(db: &impl Db, names: &[Named]) -> Result<Vec<Known>, StoreError> {
     let places: Vec<i32> = (0..names.len()).map(|n| i32::try_from(n).unwrap_or(i32::MAX)).collect();
-    let senders: Vec<&str> = names.iter().map(|name| name.phone_number_id.as_str()).collect();
+    let numbers: Vec<Option<&str>> = names.iter().map(|name| name.sender.number()).collect();
+    let (owners, instances): (Vec<Option<i64>>, Vec<Option<&str>>) =
+        names.iter().map(|name| name.sender.instance().unzip()).unzip();
     let theirs: Vec<&str> = names.iter().map(|name| name.provider_message_id.as_str()).collect();
     let accounts: Vec<Option<i64>> = names.iter().map(|name| name.marked.map(|key| key.account_id)).collect();
     let ours: Vec<Option<Uuid>> = names.iter().map(|name| name.marked.map(|key| key.message_id)).collect();
-    let rows = db.query(LOCK, &[&places, &senders, &theirs, &accounts, &ours]).await?;
+    let rows = db.query(LOCK, &[&places, &numbers, &owners, &instances, &theirs, &accounts, &ours]).await?;
     let mut known = vec![Known::Foreign; names.len()];
     for row in &rows {
         let place = usize::try_from(row.get::<_, i32>(0)).unwrap_or(usize::MAX);
@@ -85,6 +126,7 @@ pub async fn lock(db: &impl Db, names: &[Named]) -> Result<Vec<Known>, StoreErro
                 recipient: row.get(4),
                 instance_id: row.get(5),
                 calls: row.get(6),
+                call: row.get(7),
             },
         };
     }
