@@ -14,6 +14,9 @@ mod corpus;
 mod delivery;
 mod durability;
 mod errors;
+mod evolution_callbacks;
+mod evolution_connection;
+mod evolution_people;
 mod hostile;
 mod idempotency;
 mod life;
@@ -186,6 +189,19 @@ fn main() {
         callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
         callbacks_opt_outs::a_preference_silences_what_is_not_essential,
         callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        evolution_callbacks::every_sample_has_its_effect,
+        evolution_callbacks::an_address_and_a_size_are_required,
+        evolution_callbacks::garbage_changes_nothing,
+        evolution_callbacks::an_address_speaks_for_its_own_instance,
+        evolution_callbacks::a_report_waits_for_its_message,
+        evolution_callbacks::an_error_counts_for_its_own_call,
+        evolution_callbacks::a_late_report_changes_nothing,
+        evolution_people::a_wish_without_a_number_waits_for_it,
+        evolution_people::the_last_wish_that_waits_counts,
+        evolution_people::a_number_is_learnt_for_one_account,
+        evolution_connection::reports_are_told_and_explained,
+        evolution_connection::the_operators_word_stays,
+        evolution_connection::an_older_report_changes_nothing,
         suppressions::suppressions_count_at_the_door,
         suppressions::suppressions_count_at_the_attempt,
         suppressions::suppressions_count_at_the_call,
