@@ -16,6 +16,9 @@ alter table callbacks add column instance_id text;
 comment on column callbacks.instance_id is 'Evolution: the instance whose address was called; null for Meta, whose bodies name the numbers they speak of';
 comment on column callbacks.body_hash is 'SHA-256 of the body, for Evolution with the instance''s id before it: a repeated callback is the same row';
 
+-- A message whose outcome is unknown is recognised by its recipient and text when Evolution tells that it went out.
+create index messages_of_unknown_outcome on messages (account_id, instance_id, recipient) where status = 'unknown';
+
 create table sender_aliases (
     account_id bigint not null,
     sender     text not null,

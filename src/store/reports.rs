@@ -1,5 +1,7 @@
 //! What providers report of messages afterwards.
 
+use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Db, StoreError, outcomes, owe};
@@ -131,6 +133,52 @@ pub async fn lock(db: &impl Db, names: &[Named]) -> Result<Vec<Known>, StoreErro
         };
     }
     Ok(known)
+}
+
+/// A message that a provider tells of having sent, as far as it can be recognised without its id.
+#[derive(Clone, Copy, Debug)]
+pub struct WentOut<'a> {
+    /// The tenant.
+    pub account_id: i64,
+    /// The instance it went out from.
+    pub instance_id: &'a str,
+    /// The provider's id of it.
+    pub provider_message_id: &'a str,
+    /// E.164 digits.
+    pub recipient: &'a str,
+    /// The whole text.
+    pub text: &'a str,
+    /// When the provider told of it.
+    pub told_at: Timestamp,
+}
+
+/// Gives the provider's id to the one message it can belong to: of unknown outcome, to the same recipient, with the same
+/// text, and called within the fifteen minutes before. Nothing is done where there are several, or where the id is known.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn recognise(db: &impl Db, sent: &WentOut<'_>) -> Result<(), StoreError> {
+    const SQL: &str = "-- reports.recognise
+        with alike as materialized (
+            select m.account_id, m.message_id, m.calls, a.started_at from messages m
+            join attempts a on a.account_id = m.account_id and a.message_id = m.message_id and a.attempt = m.calls
+            where m.account_id = $1 and m.instance_id = $2 and m.recipient = $4 and m.status = 'unknown' and m.body = $5
+              and not exists (select from attempts k where k.account_id = $1 and k.provider_message_id = $3)
+        )
+        update attempts a set provider_message_id = $3 from alike l
+        where (select count(*) from alike) = 1
+          and l.started_at between $6::timestamptz - interval '15 minutes' and $6::timestamptz
+          and a.account_id = l.account_id and a.message_id = l.message_id and a.attempt = l.calls";
+    let params: [&(dyn ToSql + Sync); 6] = [
+        &sent.account_id,
+        &sent.instance_id,
+        &sent.provider_message_id,
+        &sent.recipient,
+        &sent.text,
+        &sent.told_at,
+    ];
+    db.execute(SQL, &params).await?;
+    Ok(())
 }
 
 /// One rise of a message's status.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::evolution::{Desk, OURS, PERSON, post, sample, samples};
+use crate::support::desk::{Desk, OURS, PERSON, post, sample, samples};
 use crate::support::meta::all_applied;
 use crate::support::process::Binary;
 use crate::support::rows::{count, life, wait_for_count};
@@ -294,4 +294,45 @@ pub async fn a_late_report_changes_nothing(services: &Services) {
         desk.report(&world, &database, &sample(name)).await;
     }
     assert_eq!(life(&database, &message).await, "queued sending read");
+}
+
+/// `send.message` is evidence for the one message it can be, once no call can be under way any more: of the same recipient
+/// and text, with an outcome that is unknown. Where two look alike, neither is taken.
+pub async fn what_went_out_is_recognised_by_its_text(services: &Services) {
+    let world = World::new(services).await;
+    let _gateway = world.start(Binary::Gateway).await;
+    let database = world.database().await;
+    let mut sent = sample("send_message");
+    sent["data"]["message"]["conversation"] = "Your parcel is here.".into();
+    let mut another = sent.clone();
+    another["data"]["message"]["conversation"] = "Your parcel is there.".into();
+    let unknown = "update messages set status = 'unknown', in_flight = false where account_id = $1";
+    let (alone, twins, other) =
+        (Desk::open(&database).await, Desk::open(&database).await, Desk::open(&database).await);
+    let message = alone.message(&database, "3EB0PROPOSED").await;
+    for (desk, id, body) in [
+        (&alone, None, &sent),
+        (&twins, Some("3EB0ONE"), &sent),
+        (&twins, Some("3EB0TWO"), &sent),
+        (&other, Some("3EB0ONE"), &another),
+    ] {
+        if let Some(id) = id {
+            desk.message(&database, id).await;
+        }
+        database.execute(unknown, &[&desk.account_id]).await.expect("the database answers");
+        desk.post(&world, body).await;
+    }
+    let parked = "select count(*) from callbacks where tries > 0 and due_at is not null";
+    wait_for_count(&database, parked, 3).await;
+    assert_eq!(world.status(&message).await, "unknown", "its call may be under way");
+    let aged = "with a as (update attempts set started_at = started_at - interval '1 minute')
+                update callbacks set received_at = received_at - interval '31 seconds', due_at = now(), tries = 0";
+    database.execute(aged, &[]).await.expect("the database answers");
+    world.wait_for_status(&message, &["sent"]).await;
+    wait_for_count(&database, parked, 2).await;
+    let untouched = "select count(*) from messages where status = 'unknown'";
+    assert_eq!(count(&database, untouched).await, 3);
+    // From now on the message goes by the id that it really has.
+    alone.post(&world, &sample("update_delivery_ack")).await;
+    world.wait_for_status(&message, &["delivered"]).await;
 }

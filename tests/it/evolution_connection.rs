@@ -3,8 +3,8 @@
 use futures_util::future::join_all;
 use tokio_postgres::Client;
 
+use crate::support::desk::{Desk, sample};
 use crate::support::eventually;
-use crate::support::evolution::{Desk, sample};
 use crate::support::process::Binary;
 use crate::support::rows::count;
 use crate::support::services::Services;

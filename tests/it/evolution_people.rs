@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::support::desk::{Desk, LID, OURS, PERSON, WRITTEN, sample};
 use crate::support::eventually;
-use crate::support::evolution::{Desk, LID, OURS, PERSON, WRITTEN, sample};
 use crate::support::process::Binary;
 use crate::support::rows::count;
 use crate::support::services::Services;

@@ -196,6 +196,7 @@ fn main() {
         evolution_callbacks::a_report_waits_for_its_message,
         evolution_callbacks::an_error_counts_for_its_own_call,
         evolution_callbacks::a_late_report_changes_nothing,
+        evolution_callbacks::what_went_out_is_recognised_by_its_text,
         evolution_people::a_wish_without_a_number_waits_for_it,
         evolution_people::the_last_wish_that_waits_counts,
         evolution_people::a_number_is_learnt_for_one_account,

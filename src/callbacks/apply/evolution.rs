@@ -5,12 +5,17 @@ use tracing::{info, warn};
 
 use super::reports::{self, Reported};
 use super::{Applied, wishes};
+use crate::callbacks::ReportedStatus;
 use crate::callbacks::evolution_payload::{self, Update};
 use crate::domain::id::DeliveryKey;
 use crate::domain::instance::Connection;
 use crate::store::callbacks::Callback;
-use crate::store::reports::{Named, Sender};
+use crate::store::reports::{Named, Sender, WentOut, recognise};
 use crate::store::{Db, StoreError, aliases, instances, recipients};
+
+/// A message that went out is recognised by its text only after this time: until then the call that sent it may be under
+/// way, and its answer tells better.
+const CALLS_ARE_OVER_SECONDS: i64 = 30;
 
 /// What a body says, and how many of its parts were left out.
 pub(super) fn read(body: &[u8], received_at: Timestamp) -> (Vec<Update>, usize) {
@@ -35,9 +40,24 @@ pub(super) async fn apply(
     for update in updates {
         match update {
             Update::Status { provider_message_id, status, lid } => {
-                let whose = Sender::Instance(callback.account_id, instance_id.to_owned());
-                let named = Named { sender: whose, provider_message_id, marked: None };
-                reported.push(Reported { named, call: None, status, alias: lid });
+                reported.push(report(sender, provider_message_id, status, lid));
+            }
+            Update::WentOut { provider_message_id, to, lid, text } => {
+                let to = match (to, &lid) {
+                    (None, Some(lid)) => aliases::number(db, callback.account_id, lid).await?,
+                    (to, _) => to,
+                };
+                if let (Some(recipient), Some(text)) = (&to, &text)
+                    && callback.age_seconds >= CALLS_ARE_OVER_SECONDS
+                {
+                    let (account_id, told_at) = (callback.account_id, callback.received_at);
+                    let provider_message_id = provider_message_id.as_str();
+                    let sent =
+                        WentOut { account_id, instance_id, provider_message_id, recipient, text, told_at };
+                    recognise(db, &sent).await?;
+                }
+                let status = ReportedStatus::Sent;
+                reported.push(report(sender, provider_message_id, status, lid));
             }
             other => others.push(other),
         }
@@ -52,10 +72,21 @@ pub(super) async fn apply(
             Update::Connection { state, code } => {
                 connected(db, sender, (*state, *code), callback.received_at).await?;
             }
-            Update::Status { .. } => {}
+            Update::Status { .. } | Update::WentOut { .. } => {}
         }
     }
     Ok(applied)
+}
+
+fn report(
+    (account_id, instance_id): (i64, &str),
+    provider_message_id: String,
+    status: ReportedStatus,
+    alias: Option<String>,
+) -> Reported {
+    let sender = Sender::Instance(account_id, instance_id.to_owned());
+    let named = Named { sender, provider_message_id, marked: None };
+    Reported { named, call: None, status, alias }
 }
 
 /// Keeps whose number is behind a LID, and carries out what its owner asked for while that was not known.

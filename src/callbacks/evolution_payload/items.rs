@@ -50,8 +50,9 @@ fn numbered(value: &Value) -> Option<&'static str> {
 pub(super) fn went_out(item: &Value, _: Timestamp) -> Read {
     let key = &item["key"];
     let Some(provider_message_id) = text(&key["id"]) else { return Read::Unreadable };
-    let lid = person(key).and_then(|person| person.lid);
-    Read::Is(Update::Status { provider_message_id, status: ReportedStatus::Sent, lid })
+    let Some(Person { phone: to, lid }) = person(key) else { return Read::OfNoConcern };
+    let text = texts(&item["message"]).into_iter().next();
+    Read::Is(Update::WentOut { provider_message_id, to, lid, text })
 }
 
 /// `messages.upsert`: somebody wrote, or tapped something.

@@ -35,6 +35,17 @@ pub enum Update {
         /// WhatsApp's id of the recipient (LID), where it names them so.
         lid: Option<String>,
     },
+    /// A message went out through the instance, whoever asked for it.
+    WentOut {
+        /// WhatsApp's id of it.
+        provider_message_id: String,
+        /// The recipient's number, digits only.
+        to: Option<String>,
+        /// WhatsApp's id of the recipient (LID), where it names them so.
+        lid: Option<String>,
+        /// The text, where it is one.
+        text: Option<String>,
+    },
     /// A person wrote to the instance, tapped a button or sent something else.
     Inbound {
         /// The id of the inbound message, for deduplication.

@@ -27,6 +27,9 @@ fn line(update: &Update) -> String {
             };
             format!("status {id} {status} {}", opt(lid))
         }
+        Update::WentOut { provider_message_id: id, to, lid, text } => {
+            format!("out {id} {} {} [{}]", opt(to), opt(lid), opt(text))
+        }
         Update::Inbound { provider_message_id: id, from, lid, texts, replied_to, at } => {
             let (from, lid, replied_to) = (opt(from), opt(lid), opt(replied_to));
             format!("inbound {id} {from} {lid} [{}] {replied_to} {}", texts.join("|"), at.as_second())
@@ -98,8 +101,8 @@ const CASES: &[(&str, &[&str], usize)] = &[
     ("update_by_number", &["status {O} delivered -"], 0),
     ("update_of_an_unknown_word", &[], 1),
     ("batch_of_updates", &["status {O} read -", "status {O} delivered -"], 0),
-    ("send_message", &["status {O} sent -"], 0),
-    ("send_message_in_capitals", &["status {O} sent -"], 0),
+    ("send_message", &["out {O} {N} - [Your parcel 77-310 is at the counter.]"], 0),
+    ("send_message_in_capitals", &["out {O} {N} - [Your parcel 77-310 is at the counter.]"], 0),
     ("delete_of_ours", &[], 0),
     ("delete_of_ours_with_status", &[], 0),
     ("connection_open", &["connection open 200"], 0),

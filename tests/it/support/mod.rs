@@ -1,6 +1,6 @@
 //! What the tests are made of.
 
-pub mod evolution;
+pub mod desk;
 pub mod inside;
 pub mod meta;
 pub mod process;

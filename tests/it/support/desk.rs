@@ -54,7 +54,7 @@ impl Desk {
     /// One more instance of an account's.
     pub async fn beside(database: &Client, account_id: i64, instance: &str) -> Self {
         let sql = "insert into instances (account_id, instance_id, name, provider, base_url, interval_us)
-                   values ($1, $2, 'Main line', 'evolution', 'http://127.0.0.1:1', 1000)";
+                   values ($1, $2, 'Main line', 'sandbox', 'http://127.0.0.1:1', 1000)";
         database.execute(sql, &[&account_id, &instance]).await.expect("it can be made");
         Self::of(database, account_id, instance).await
     }
