@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, recipients};
+use crate::domain::id::DeliveryKey;
 use crate::domain::opt_out::Wish;
 
 /// A wish of somebody whose number is not known.
@@ -22,15 +23,13 @@ pub struct UnresolvedRow {
     pub last_at: Timestamp,
 }
 
-/// A wish that waited for its sender's number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waited {
-    /// The instance they wrote to.
-    pub instance_id: String,
-    /// What they asked for last.
-    pub wish: Wish,
-    /// When.
-    pub at: Timestamp,
+/// What followed from learning a number.
+#[derive(Debug, Default)]
+pub struct Learnt {
+    /// The wishes that were carried out.
+    pub wishes: Vec<Wish>,
+    /// The webhook deliveries owed for them.
+    pub owed: Vec<DeliveryKey>,
 }
 
 fn name(wish: Wish) -> &'static str {
@@ -40,7 +39,8 @@ fn name(wish: Wish) -> &'static str {
     }
 }
 
-/// Remembers the number behind an id, and gives the wishes that waited for it: they count as carried out from here on.
+/// Remembers the number behind an id, and carries out the wishes that waited for it. Where another number was behind it
+/// before, the person has taken a new one, and what was suppressed there is suppressed at the new one, too.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -49,28 +49,37 @@ pub async fn learn(
     account_id: i64,
     sender: &str,
     recipient: &str,
-) -> Result<Vec<Waited>, StoreError> {
-    const SQL: &str = "-- aliases.learn
-        with learnt as (
+) -> Result<Learnt, StoreError> {
+    const REMEMBER: &str = "-- aliases.learn
+        with before as materialized (
+            select recipient from sender_aliases where account_id = $1 and sender = $2 for update
+        ), learnt as (
             insert into sender_aliases as a (account_id, sender, recipient) values ($1, $2, $3)
             on conflict (account_id, sender) do update set recipient = excluded.recipient, learnt_at = now()
             where a.recipient <> excluded.recipient
         )
+        select recipient from before where recipient <> $3";
+    const RESOLVE: &str = "-- aliases.resolve
         update unresolved_senders u set resolved_at = now()
         from instances n
         where n.account_id = $1 and u.account_id = $1 and u.instance_id = n.instance_id and u.sender = $2
           and u.resolved_at is null
         returning u.instance_id, u.wish, u.last_at";
-    let rows = db.query(SQL, &[&account_id, &sender, &recipient]).await?;
-    let waited = |row: &tokio_postgres::Row| {
+    for row in db.query(REMEMBER, &[&account_id, &sender, &recipient]).await? {
+        recipients::follow_number(db, account_id, row.get(0), recipient).await?;
+    }
+    let mut learnt = Learnt::default();
+    for row in db.query(RESOLVE, &[&account_id, &sender]).await? {
         let wish = match row.get(1) {
             "opt_out" => Wish::OptOut,
             "opt_in" => Wish::OptIn,
             _ => return Err(StoreError::Value("unresolved_senders.wish")),
         };
-        Ok(Waited { instance_id: row.get(0), wish, at: row.get(2) })
-    };
-    rows.iter().map(waited).collect()
+        let whose = (account_id, row.get(0));
+        learnt.owed.extend(recipients::heed(db, whose, recipient, (None, wish), row.get(2)).await?);
+        learnt.wishes.push(wish);
+    }
+    Ok(learnt)
 }
 
 /// The number behind an id, where it was learnt.

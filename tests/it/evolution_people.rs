@@ -107,3 +107,43 @@ pub async fn a_number_is_learnt_for_one_account(services: &Services) {
     let nobody = world.admin_fails(1, &["suppression", "unresolved", "--account", "999999"]).await;
     assert!(nobody.contains("999999"), "{nobody}");
 }
+
+/// The operator who finds the number out has the wish carried out; what is not listed cannot be resolved.
+pub async fn the_operator_may_tell_the_number(services: &Services) {
+    let world = World::new(services).await;
+    let _gateway = world.start(Binary::Gateway).await;
+    let database = world.database().await;
+    let desk = Desk::open(&database).await;
+    let account = desk.account_id.to_string();
+    let phone = format!("+{PERSON}");
+    let resolve = ["suppression", "resolve", "--account", &account, "--sender", LID, "--phone", &phone];
+    let expected = format!("account {account} has no wish of `{LID}` that waits");
+    assert_eq!(world.admin_fails(1, &resolve).await, expected);
+    desk.report(&world, &database, &sample("stop_lid_only")).await;
+    assert_eq!(world.admin(&resolve).await, json!({"id": phone}));
+    assert_eq!(
+        desk.effect(&database).await,
+        "all stopped by inbound, knows the number, heard 1, told recipient.opted_out"
+    );
+    assert_eq!(world.admin_fails(1, &resolve).await, expected);
+}
+
+/// Somebody who is known by a LID and comes with another number keeps their opt-out.
+pub async fn an_opt_out_follows_to_a_new_number(services: &Services) {
+    let world = World::new(services).await;
+    let _gateway = world.start(Binary::Gateway).await;
+    let database = world.database().await;
+    let desk = Desk::open(&database).await;
+    let stop = sample("stop_with_number_and_lid").to_string().replace(PERSON, "966533330001");
+    desk.report(&world, &database, &serde_json::from_str(&stop).expect("JSON")).await;
+    assert_eq!(desk.effect(&database).await, "heard 1, told recipient.opted_out");
+    let mut question = sample("stop_lid_then_number");
+    question["data"]["message"]["conversation"] = "Is it open?".into();
+    question["data"]["key"]["id"] = "AC2".into();
+    desk.report(&world, &database, &question).await;
+    assert_eq!(
+        desk.effect(&database).await,
+        "all stopped by inbound, knows the number, heard 2, told recipient.opted_out"
+    );
+    assert_eq!(count(&database, "select count(*) from suppressions").await, 2);
+}

@@ -200,6 +200,8 @@ fn main() {
         evolution_people::a_wish_without_a_number_waits_for_it,
         evolution_people::the_last_wish_that_waits_counts,
         evolution_people::a_number_is_learnt_for_one_account,
+        evolution_people::the_operator_may_tell_the_number,
+        evolution_people::an_opt_out_follows_to_a_new_number,
         evolution_connection::reports_are_told_and_explained,
         evolution_connection::the_operators_word_stays,
         evolution_connection::an_older_report_changes_nothing,

@@ -96,12 +96,11 @@ async fn learn(
     lid: &str,
     recipient: &str,
 ) -> Result<Vec<DeliveryKey>, StoreError> {
-    let mut owed = Vec::new();
-    for waited in aliases::learn(db, account_id, lid, recipient).await? {
-        let sender = (account_id, waited.instance_id.as_str());
-        owed.extend(wishes::carry_out(db, sender, recipient, (None, waited.wish), waited.at).await?);
+    let learnt = aliases::learn(db, account_id, lid, recipient).await?;
+    for wish in learnt.wishes {
+        info!(account_id, ?wish, "a wish that waited for its sender's number is carried out");
     }
-    Ok(owed)
+    Ok(learnt.owed)
 }
 
 /// What a person wrote. A wish of somebody whose number is not known is kept until it is.

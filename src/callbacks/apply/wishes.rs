@@ -5,8 +5,7 @@ use tracing::info;
 
 use crate::domain::id::DeliveryKey;
 use crate::domain::opt_out::{self, Wish};
-use crate::store::recipients::{self, Change};
-use crate::store::{Db, StoreError};
+use crate::store::{Db, StoreError, recipients};
 
 /// The first of the texts that is an opt-out or opt-in word, and what it asks for.
 pub(super) fn in_texts(texts: &[String]) -> Option<(&str, Wish)> {
@@ -22,9 +21,5 @@ pub(super) async fn carry_out(
     at: Timestamp,
 ) -> Result<Vec<DeliveryKey>, StoreError> {
     info!(account_id, instance_id, ?wish, "a recipient changed their mind");
-    let change = |reason| Change { account_id, instance_id, recipient, text, reason, at: Some(at) };
-    match wish {
-        Wish::OptOut => recipients::opt_out(db, change("recipient_requested_stop"), true).await,
-        Wish::OptIn => recipients::opt_in(db, change("recipient_requested_start"), true).await,
-    }
+    recipients::heed(db, (account_id, instance_id), recipient, (text, wish), at).await
 }
