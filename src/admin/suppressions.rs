@@ -6,6 +6,7 @@ use super::answer::{Answer, or_dash};
 use super::parse::Moment;
 use super::{Admin, AdminError, insert_error, parse, require_account};
 use crate::domain::phone::PhoneNumber;
+use crate::store::aliases::{self, UnresolvedRow};
 use crate::store::suppressions::{self, Added, Period, Scope, Source};
 
 /// `gateway admin suppression …`.
@@ -24,6 +25,24 @@ pub(super) enum Command {
         /// Only the suppression of this scope; every one where not given.
         #[arg(long)]
         scope: Option<Scope>,
+    },
+    /// Show the wishes of people whose number is not known, which are not heeded yet.
+    Unresolved {
+        /// The account's id.
+        #[arg(long, value_parser = parse::account_id)]
+        account: i64,
+    },
+    /// Say whose number is behind the sender of such a wish, and so carry it out.
+    Resolve {
+        /// The account's id.
+        #[arg(long, value_parser = parse::account_id)]
+        account: i64,
+        /// The sender, as it is listed.
+        #[arg(long)]
+        sender: String,
+        /// Their number.
+        #[arg(long, value_parser = parse::phone)]
+        phone: PhoneNumber,
     },
     /// Show an account's suppressions.
     List {
@@ -84,6 +103,11 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             let what = format!("such suppression of +{}", phone.digits());
             Err(AdminError::Nothing { account_id: account, what })
         }
+        Command::Unresolved { account } => {
+            let rows = aliases::unresolved(&admin.session_of(account).await?, account).await?;
+            Ok(unresolved(&rows))
+        }
+        Command::Resolve { account, sender, phone } => resolve(admin, account, &sender, &phone).await,
         Command::List { account, phone, scope } => {
             let session = admin.session_of(account).await?;
             let rows = suppressions::list(&session, account, phone.as_ref(), scope).await?;
@@ -119,6 +143,35 @@ async fn add(admin: &Admin, new: &Add) -> Result<Answer, AdminError> {
         }
         Added::Already(_) => Ok(Answer::done_to(&new.phone, "was suppressed already")),
     }
+}
+
+fn unresolved(rows: &[UnresolvedRow]) -> Answer {
+    Answer::list(rows, ["instance", "sender", "wish", "first at", "last at"], |row| {
+        [
+            row.instance_id.clone(),
+            row.sender.clone(),
+            row.wish.clone(),
+            row.first_at.to_string(),
+            row.last_at.to_string(),
+        ]
+    })
+}
+
+async fn resolve(
+    admin: &Admin,
+    account: i64,
+    sender: &str,
+    phone: &PhoneNumber,
+) -> Result<Answer, AdminError> {
+    let mut session = admin.session_of(account).await?;
+    let transaction = session.begin().await?;
+    let learnt = aliases::learn(&transaction, account, sender, phone.digits()).await?;
+    if learnt.wishes.is_empty() {
+        let what = format!("wish of `{sender}` that waits");
+        return Err(AdminError::Nothing { account_id: account, what });
+    }
+    transaction.commit().await?;
+    Ok(Answer::done_to(phone, "has been given what was asked for"))
 }
 
 fn shown(Period { from, until }: Period) -> String {

@@ -54,6 +54,8 @@ pub enum Refusal {
     Internal,
     /// 422: the `Idempotency-Key` was used with another body.
     IdempotencyKeyReused,
+    /// 401: a provider called an address of no instance.
+    UnknownCallbackToken,
     /// 404: no such path.
     NotFound,
     /// 405: the path exists, the method does not.
@@ -155,6 +157,7 @@ impl Refusal {
             | Self::InstancePaused
             | Self::PolicyViolation { .. } => self.judged_entry(),
             Self::IdempotencyKeyReused
+            | Self::UnknownCallbackToken
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::RequestTimeout
@@ -215,6 +218,9 @@ impl Refusal {
                 422,
                 "This Idempotency-Key was already used with a different request body.",
             ),
+            Self::UnknownCallbackToken => {
+                ("invalid_callback_token", 401, "This is the callback address of no instance.")
+            }
             Self::NotFound => ("not_found", 404, "There is nothing at this path."),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", 405, "This path does not support the request method.")

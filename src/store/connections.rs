@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::{Db, StoreError};
@@ -23,6 +24,8 @@ pub struct Look {
     pub connection: Connection,
     /// How often it was opened after being suspect, without having been found open since.
     pub revivals: u16,
+    /// When it was claimed: what is found is true of then.
+    pub claimed_at: Timestamp,
 }
 
 /// Takes up to `most` instances whose connections are due, the longest overdue first, for `lease`: until then nobody else
@@ -45,7 +48,7 @@ pub async fn claim(db: &impl Db, most: i64, lease: Duration) -> Result<Vec<Look>
             on conflict (account_id, instance_id) do update set due_at = excluded.due_at where l.due_at <= now()
             returning account_id, instance_id
         )
-        select d.* from due d
+        select d.*, now() as claimed_at from due d
         join claimed c on c.account_id = d.account_id and c.instance_id = d.instance_id";
     db.query(SQL, &[&most, &millis(lease)]).await?.iter().map(look).collect()
 }
@@ -60,6 +63,7 @@ fn look(row: &Row) -> Result<Look, StoreError> {
         token_sealed: row.get::<_, Option<Vec<u8>>>("token_sealed").unwrap_or_default(),
         connection: connection.ok_or(StoreError::Value("instances.connection"))?,
         revivals: u16::try_from(row.get::<_, i16>("revivals")).unwrap_or_default(),
+        claimed_at: row.get("claimed_at"),
     })
 }
 

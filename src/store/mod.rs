@@ -5,6 +5,7 @@
 
 pub mod acceptance;
 pub mod accounts;
+pub mod aliases;
 pub mod behaviour;
 pub mod callbacks;
 pub mod connections;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Db, StoreError, in_force, outcomes, owe};
 use crate::domain::id::DeliveryKey;
+use crate::domain::opt_out::Wish;
 
 /// A person's change of mind, as customers are told of it.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +119,24 @@ pub async fn opt_in(
         ), {TELL}"
     );
     tell(db, &sql, "recipient.opted_in", change).await
+}
+
+/// Does what a recipient asked for by a word at `at`; `text` is what they wrote. Gives the webhook deliveries owed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn heed(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    recipient: &str,
+    (text, wish): (Option<&str>, Wish),
+    at: Timestamp,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    let change = |reason| Change { account_id, instance_id, recipient, text, reason, at: Some(at) };
+    match wish {
+        Wish::OptOut => opt_out(db, change("recipient_requested_stop"), true).await,
+        Wish::OptIn => opt_in(db, change("recipient_requested_start"), true).await,
+    }
 }
 
 async fn tell(

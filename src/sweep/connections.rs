@@ -13,9 +13,9 @@ use crate::providers::ClientSettings;
 use crate::providers::evolution::{CallError, EvolutionClient, Sender};
 use crate::runtime::secrets::SecretKey;
 use crate::store::connections::{self, Look};
-use crate::store::instances::{self, Change};
+use crate::store::instances;
 use crate::store::senders::token_context;
-use crate::store::{Pool, StoreError};
+use crate::store::{Pool, Session, StoreError};
 use crate::wiring::{Parts, StartError};
 
 /// Instances looked at in one round, and at the same time.
@@ -105,18 +105,33 @@ impl Watcher {
         // No connection to the database was held during the call.
         let session = self.pool.get().await?;
         let key = (*account_id, instance_id.as_str());
-        if now.connection != known.connection {
-            let change =
-                Change { connection: now.connection, reason: "provider", from: Some(known.connection) };
-            if instances::set_connection(&session, key, change).await? {
-                let (before, after) = (known.connection.as_str(), now.connection.as_str());
-                info!(account_id, instance_id, before, after, "the connection has changed");
-                if now.connection == Connection::Open {
-                    instances::wake(&session, key).await?;
-                }
-            }
-        }
+        let now = if now.connection == known.connection || self.record(&session, look, now).await? {
+            now
+        } else {
+            known
+        };
         connections::looked(&session, key, now.pause(self.interval), now.revivals).await
+    }
+
+    /// Records what was found; `false` where an operator, or a later report, has said something else.
+    async fn record(&self, session: &Session, look: &Look, now: Watch) -> Result<bool, StoreError> {
+        let Look { account_id, instance_id, .. } = look;
+        let (key, state) = ((*account_id, instance_id.as_str()), now.connection.as_str());
+        let why = format!("evolution answers {state}");
+        if !instances::report_connection(session, key, now.connection, &why, look.claimed_at).await? {
+            return Ok(false);
+        }
+        info!(
+            account_id,
+            instance_id,
+            before = look.connection.as_str(),
+            state,
+            "the connection has changed"
+        );
+        if now.connection == Connection::Open {
+            instances::wake(session, key).await?;
+        }
+        Ok(true)
     }
 
     async fn ask(&self, look: &Look) -> Result<Connection, &'static str> {

@@ -35,7 +35,7 @@ impl Stage {
     async fn on(mut world: World) -> Self {
         world.set("EVOLUTION_KEY", KEY);
         world.set("GATEPOST_PROVIDER_TIMEOUT_MS", 1_500);
-        world.set("GATEPOST_UNKNOWN_DEADLINE_MS", 3_000);
+        world.set("GATEPOST_UNKNOWN_DEADLINE_MS", 5_000);
         let processes = world.start_all().await;
         let server = Evolution::start().await;
         let customer = world.customer().await;
@@ -328,6 +328,29 @@ pub async fn evolution_is_told_where_to_report(services: &Services) {
     meta[5] = "shop-main";
     let (code, _, error) = world.run_admin(&meta).await;
     assert!(code == 2 && error.contains("Evolution"), "{error}");
+}
+
+/// What the server reports to the address it was given settles a call that had no answer: by the id that was proposed to it.
+pub async fn evolution_reports_settle_what_had_no_answer(services: &Services) {
+    let Stage { world, server, customer, .. } = &Stage::new(services).await;
+    let url = world.gateway_url();
+    let register = ["instance", "register-webhook", "--account", &customer.account, "--id", "evo"];
+    world.admin(&[&register[..], &["--callback-url", &url]].concat()).await;
+    let told_url = server.asked("set").remove(0).body["webhook"]["url"].clone();
+    server.plan(Reply::Nothing);
+    let message = customer.accepted("+966500110001").await;
+    world.wait_for_status(&message, &["unknown"]).await;
+    let proposed = server.asked("sendText").remove(0).body["messageId"].clone();
+    let report = json!({"event": "messages.update", "instance": NAME, "data": {
+        "keyId": proposed, "remoteJid": "966500110001@s.whatsapp.net", "fromMe": true, "status": "DELIVERY_ACK",
+    }});
+    let told = customer.http.post(told_url.as_str().expect("an address")).json(&report).send().await;
+    assert_eq!(told.expect("the gateway answers").status().as_u16(), 200);
+    world.wait_for_status(&message, &["delivered"]).await;
+    let database = world.database().await;
+    assert_eq!(life(&database, &message).await, "queued sending unknown delivered");
+    assert_eq!(json!(provider_id(&database, &message).await), proposed);
+    assert_eq!(server.asked("sendText").len(), 1);
 }
 
 /// The outcomes of a message's calls, in their order.

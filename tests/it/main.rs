@@ -14,6 +14,9 @@ mod corpus;
 mod delivery;
 mod durability;
 mod errors;
+mod evolution_callbacks;
+mod evolution_connection;
+mod evolution_people;
 mod evolution_sending;
 mod guard;
 mod guard_answers;
@@ -189,6 +192,7 @@ fn main() {
         evolution_sending::evolution_connections_are_looked_at,
         evolution_sending::evolution_goes_on_when_it_is_connected_again,
         evolution_sending::evolution_connections_are_looked_at_once,
+        evolution_sending::evolution_reports_settle_what_had_no_answer,
         evolution_sending::evolution_sandbox_knows_every_class,
         evolution_sending::evolution_is_told_where_to_report,
         pacing::three_workers_keep_one_rate,
@@ -218,6 +222,22 @@ fn main() {
         callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
         callbacks_opt_outs::a_preference_silences_what_is_not_essential,
         callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        evolution_callbacks::every_sample_has_its_effect,
+        evolution_callbacks::an_address_and_a_size_are_required,
+        evolution_callbacks::garbage_changes_nothing,
+        evolution_callbacks::an_address_speaks_for_its_own_instance,
+        evolution_callbacks::a_report_waits_for_its_message,
+        evolution_callbacks::an_error_counts_for_its_own_call,
+        evolution_callbacks::a_late_report_changes_nothing,
+        evolution_callbacks::what_went_out_is_recognised_by_its_text,
+        evolution_people::a_wish_without_a_number_waits_for_it,
+        evolution_people::the_last_wish_that_waits_counts,
+        evolution_people::a_number_is_learnt_for_one_account,
+        evolution_people::the_operator_may_tell_the_number,
+        evolution_people::an_opt_out_follows_to_a_new_number,
+        evolution_connection::reports_are_told_and_explained,
+        evolution_connection::the_operators_word_stays,
+        evolution_connection::an_older_report_changes_nothing,
         suppressions::suppressions_count_at_the_door,
         suppressions::suppressions_count_at_the_attempt,
         suppressions::suppressions_count_at_the_call,

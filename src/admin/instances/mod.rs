@@ -12,7 +12,7 @@ use crate::config::{self, Lookup};
 use crate::domain::instance::{Connection, OnUnknown};
 use crate::domain::rate::Rate;
 use crate::store::Session;
-use crate::store::instances::{self, Change, InstanceRow, Resumed, ReviewRow};
+use crate::store::instances::{self, InstanceRow, Resumed, ReviewRow};
 use crate::store::senders::token_context;
 
 /// `gateway admin instance …`.
@@ -140,8 +140,7 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
         }
         Command::SetConnection { which, state } => {
             let session = admin.session().await?;
-            let change = Change { connection: state, reason: "operator", from: None };
-            let found = instances::set_connection(&session, which.key(), change).await?;
+            let found = instances::set_connection(&session, which.account, &which.id, state).await?;
             which.require(found, &session).await?;
             if state == Connection::Open {
                 instances::wake(&session, which.key()).await?;

@@ -1,17 +1,18 @@
 //! Instances and their pacing schedules.
 
+mod connection;
 mod evolution;
 mod review;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
-use uuid::Uuid;
 
+pub use self::connection::{report_connection, set_connection};
 pub use self::evolution::{EvolutionRow, evolution, set_callback_token};
 pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
-use crate::domain::instance::{Connection, OnUnknown, Provider};
+use crate::domain::instance::{OnUnknown, Provider};
 use crate::domain::purpose::Lane;
 use crate::domain::rate::Rate;
 
@@ -157,52 +158,6 @@ const OWE: &str = "
             where e.disabled_at is null and (e.events is null or t.kind = any(e.events))
         )
         select from changed";
-
-/// A change of an instance's connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
-    /// The new state.
-    pub connection: Connection,
-    /// Why, as customers are told: `operator` or `provider`.
-    pub reason: &'a str,
-    /// Only from this state; `None`: from any.
-    pub from: Option<Connection>,
-}
-
-/// Changes the connection and tells the customer, unless it is so already; opened, it forgets why it was suspect.
-/// False: no such instance, or not in the state to be changed from.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn set_connection(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    change: Change<'_>,
-) -> Result<bool, StoreError> {
-    let sql = format!(
-        "-- instances.set_connection
-        with before as (
-            select connection from instances
-            where account_id = $1 and instance_id = $2 and ($6::text is null or connection = $6) for update
-        ), changed as (
-            update instances n
-            set connection = $3,
-                hold_reason = case when $3 <> 'open' or n.hold_until > now() then n.hold_reason end
-            from before
-            where n.account_id = $1 and n.instance_id = $2
-            returning n.account_id, n.instance_id, before.connection as previous
-        ), told as (
-            insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
-            select account_id, $4, 'instance.connection_updated', instance_id, $3, previous, $5
-            from changed where previous <> $3
-            returning account_id, event_id, kind
-        ), {OWE}"
-    );
-    let (to, from) = (change.connection.as_str(), change.from.map(Connection::as_str));
-    let event_id = Uuid::now_v7();
-    let rows = db.query(&sql, &[&account_id, &instance_id, &to, &event_id, &change.reason, &from]).await?;
-    Ok(!rows.is_empty())
-}
 
 /// Changes the pacing rate; false: no such instance.
 ///
