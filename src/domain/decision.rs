@@ -86,3 +86,137 @@ fn refusal(facts: &Facts, score: u8) -> Option<Refusal> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Connection, Decision, Facts, Refusal, Signal, decide};
+    use crate::domain::account::{Allowance, Usage};
+    use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
+
+    fn usage(limit: i32, used: i32) -> Usage {
+        Usage { limit, used, ends_in: 60, length: 86_400 }
+    }
+
+    fn fine() -> Facts {
+        Facts {
+            allowance: Allowance { day: usage(100, 99), month: usage(2_000, 5) },
+            suppressed: false,
+            limited_for: None,
+            paused: false,
+            connection: Connection::Open,
+            signals: Vec::new(),
+            signals_pass_in: None,
+        }
+    }
+
+    fn signal(weight: u8) -> Signal {
+        Signal { rule: "rule".into(), weight, facts: Vec::new() }
+    }
+
+    fn code(facts: &Facts) -> &'static str {
+        decide(facts).refusal.map_or("", |refusal| refusal.code())
+    }
+
+    /// Everything is wrong at first; each step corrects what was answered, and the next is answered.
+    #[test]
+    fn the_order_is_the_documents() {
+        let full = Allowance { day: usage(1, 1), month: usage(1, 1) };
+        let wrong = Facts {
+            allowance: full,
+            suppressed: true,
+            limited_for: Some(9),
+            paused: true,
+            connection: Connection::Close,
+            signals: vec![signal(90)],
+            ..fine()
+        };
+        type Correction = (&'static str, fn(&mut Facts));
+        let corrections: [Correction; 7] = [
+            ("daily_message_limit_exceeded", |facts| facts.allowance.day = usage(1, 0)),
+            ("monthly_message_limit_exceeded", |facts| facts.allowance.month = usage(1, 0)),
+            ("recipient_suppressed", |facts| facts.suppressed = false),
+            ("sending_throttled", |facts| facts.limited_for = None),
+            ("instance_paused_for_review", |facts| facts.paused = false),
+            ("policy_violation", |facts| facts.signals.clear()),
+            ("gateway_send_failed", |facts| facts.connection = Connection::Open),
+        ];
+        let mut facts = wrong;
+        for (expected, correct) in corrections {
+            assert_eq!(code(&facts), expected);
+            correct(&mut facts);
+        }
+        assert_eq!(
+            decide(&facts),
+            Decision { action: Action::Allow, risk_score: 0, refusal: None, pauses: false }
+        );
+    }
+
+    #[test]
+    fn scores_have_their_actions() {
+        let scored = |weights: &[u8]| {
+            let signals = weights.iter().copied().map(signal).collect();
+            let decision = decide(&Facts { signals, ..fine() });
+            (decision.action, decision.risk_score, decision.pauses)
+        };
+        assert_eq!(scored(&[64]), (Action::Allow, 64, false));
+        assert_eq!(scored(&[65]), (Action::Throttle, 65, false));
+        assert_eq!(scored(&[40, 49]), (Action::Throttle, 89, false));
+        assert_eq!(scored(&[45, 45]), (Action::Block, 90, false));
+        assert_eq!(scored(&[90, 90]), (Action::Block, 90, false));
+        assert_eq!(scored(&[30, 100]), (Action::PauseInstance, 100, true));
+    }
+
+    #[test]
+    fn a_throttled_send_is_told_the_longest_wait() {
+        let throttled = |limited_for, signals_pass_in, weight| {
+            let facts = Facts { limited_for, signals_pass_in, signals: vec![signal(weight)], ..fine() };
+            decide(&facts).refusal
+        };
+        let told =
+            |seconds, risk_score| Some(Refusal::SendingThrottled { retry_after: Some(seconds), risk_score });
+        assert_eq!(throttled(Some(30), None, 10), told(30, 65));
+        assert_eq!(throttled(Some(30), Some(90), 70), told(90, 70));
+        assert_eq!(throttled(Some(120), Some(90), 70), told(120, 70));
+        assert_eq!(throttled(None, None, 70), told(60, 70));
+        assert_eq!(throttled(Some(0), None, 10), told(1, 65));
+    }
+
+    fn facts() -> impl Strategy<Value = Facts> {
+        let counters = (any::<i32>(), any::<i32>(), any::<i32>(), any::<i32>());
+        let states = (any::<bool>(), any::<Option<u32>>(), any::<bool>(), 0..4_usize, any::<Option<u32>>());
+        let weights = proptest::collection::vec(0_u8..=100, 0..6);
+        (counters, states, weights).prop_map(
+            |((a, b, c, d), (suppressed, limited_for, paused, n, pass), weights)| {
+                let connections =
+                    [Connection::Open, Connection::Connecting, Connection::Close, Connection::Suspect];
+                Facts {
+                    allowance: Allowance { day: usage(a, b), month: usage(c, d) },
+                    suppressed,
+                    limited_for,
+                    paused,
+                    connection: connections[n],
+                    signals: weights.into_iter().map(signal).collect(),
+                    signals_pass_in: pass,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_known_there_is_one_decision(facts in facts()) {
+            let decision = decide(&facts);
+            prop_assert_eq!(decision.refusal.is_none(), decision.action == Action::Allow);
+            prop_assert!(decision.risk_score <= 100);
+            prop_assert!(!decision.pauses || decision.risk_score == 100);
+        }
+
+        #[test]
+        fn one_signal_more_never_lets_a_send_pass(facts in facts(), weight in 0_u8..=100) {
+            let mut more = facts.clone();
+            more.signals.push(signal(weight));
+            let (before, after) = (decide(&facts), decide(&more));
+            prop_assert!(before.refusal.is_none() || after.refusal.is_some());
+        }
+    }
+}

@@ -11,6 +11,27 @@ pub enum Provider {
     Sandbox,
 }
 
+/// What becomes of a message of which nobody learned in time whether it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnUnknown {
+    /// It fails: nobody is written to twice.
+    Fail,
+    /// It is sent again, while its validity and its budget of attempts last: nobody is left out, but somebody may be
+    /// written to twice.
+    Resend,
+}
+
+impl OnUnknown {
+    /// The name in the CLI and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Resend => "resend",
+        }
+    }
+}
+
 /// Whether an instance can reach its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Connection {

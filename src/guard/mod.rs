@@ -5,6 +5,8 @@
 //! or, without consequences, by a dry check; both by [`batch::Batch`], so that they agree.
 
 pub mod batch;
+#[cfg(test)]
+mod batch_tests;
 pub mod directory;
 pub mod refusals;
 pub mod rule_book;

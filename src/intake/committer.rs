@@ -32,8 +32,9 @@ const OPENINGS: u32 = 8;
 const WAITING: usize = 4_096;
 /// Most publishes that wait for their confirm; beyond it the ids are left to `sweep`.
 const PUBLISHING: usize = 256;
-/// A caller is told within this time; the database's own limits are shorter.
-const LONGEST_WAIT: Duration = Duration::from_millis(4_700);
+/// A caller is told within this time. The database's own limits end sooner: one second for a connection, and for each of
+/// the two round trips [`crate::store::QUERY_TIMEOUT`].
+const LONGEST_WAIT: Duration = Duration::from_millis(8_200);
 
 /// Hands drafts to the committing task; cloning shares it.
 #[derive(Clone)]

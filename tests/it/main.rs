@@ -17,6 +17,9 @@ mod errors;
 mod evolution_callbacks;
 mod evolution_connection;
 mod evolution_people;
+mod guard;
+mod guard_answers;
+mod guard_verdicts;
 mod hostile;
 mod idempotency;
 mod life;
@@ -130,6 +133,22 @@ fn main() {
         hostile::hostile_slow_bodies_are_given_up,
         hostile::hostile_headers_are_refused,
         hostile::hostile_bytes_do_no_harm,
+        guard::guard_stops_a_broadcast_exactly_across_three_gateways,
+        guard::guard_lets_orders_pass_that_differ_by_their_number,
+        guard::guard_lets_a_notice_reach_the_team,
+        guard::guard_windows_slide,
+        guard::guard_slows_bursts_to_strangers,
+        guard::guard_limits_codes_per_recipient,
+        guard::guard_knows_a_code_when_it_sees_one,
+        guard::guard_knows_the_backlog_at_the_door,
+        guard::guard_counters_are_bounded,
+        guard::guard_heeds_new_rules_within_a_second,
+        guard_answers::check_message_says_what_a_send_is_answered,
+        guard_answers::check_message_explains,
+        guard_answers::answers_say_what_is_left,
+        guard_answers::a_key_refused_all_the_time_is_slowed,
+        guard_answers::changes_are_heeded_without_notices,
+        guard_verdicts::verdicts_of_a_thousand_mixed_requests,
         quota::quota_of_a_day_is_exact_across_processes,
         quota::quota_of_a_month_is_exact_across_processes,
         quota::quota_rolls_over_at_the_accounts_midnight,
@@ -158,6 +177,7 @@ fn main() {
         delivery::throttles_delay_and_do_not_count,
         delivery::an_instance_error_holds_the_sender,
         delivery::a_timeout_is_unknown_and_not_a_second_send,
+        delivery::an_unknown_message_is_sent_again_where_that_is_wanted,
         delivery::the_attempt_is_recorded_before_the_call,
         delivery::suppression_is_checked_again_before_the_attempt,
         delivery::an_old_message_expires_unsent,

@@ -7,7 +7,7 @@ pub use self::create::{Create, create};
 use crate::admin::answer::{Answer, or_dash};
 use crate::admin::{Admin, AdminError, parse, require_account};
 use crate::config::{self, Lookup};
-use crate::domain::instance::Connection;
+use crate::domain::instance::{Connection, OnUnknown};
 use crate::domain::rate::Rate;
 use crate::store::Session;
 use crate::store::instances::{self, InstanceRow, Resumed, ReviewRow};
@@ -61,6 +61,13 @@ pub(super) enum Command {
         which: Which,
         /// COUNT/[N]UNIT, for example 20/s, 1/6s or 30/min,burst=3.
         rate: Rate,
+    },
+    /// Say what becomes of a message of which nobody learned in time whether it was sent.
+    SetOnUnknown {
+        #[command(flatten)]
+        which: Which,
+        /// Fail it, or send it again, perhaps for the second time.
+        on_unknown: OnUnknown,
     },
     /// Replace the access token, for example after it has expired.
     SetToken {
@@ -147,6 +154,7 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             which.require(found, &session).await?;
             Ok(done(&which.id, &format!("sends {rate}")))
         }
+        Command::SetOnUnknown { which, on_unknown } => set_on_unknown(admin, &which, on_unknown).await,
         Command::SetToken { which, token_env } => {
             let token = token_in(&token_env, &config::environment)?;
             let sealed = admin.secret_key.seal(&token_context(which.account, &which.id), token.as_bytes());
@@ -159,6 +167,13 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             Ok(list(&instances::list(&admin.session_of(account).await?, account).await?))
         }
     }
+}
+
+async fn set_on_unknown(admin: &Admin, which: &Which, on_unknown: OnUnknown) -> Result<Answer, AdminError> {
+    let session = admin.session().await?;
+    let found = instances::set_on_unknown(&session, which.account, &which.id, on_unknown).await?;
+    which.require(found, &session).await?;
+    Ok(done(&which.id, &format!("lets unknown messages {}", on_unknown.as_str())))
 }
 
 impl Which {

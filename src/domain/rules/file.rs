@@ -41,6 +41,7 @@ struct RuleTable {
     any_of: Vec<Spanned<String>>,
     #[serde(default)]
     unless: Vec<Spanned<String>>,
+    unless_at_least: Option<Spanned<i64>>,
     phrases: Option<Spanned<Vec<Spanned<String>>>>,
     at_least: Option<Spanned<i64>>,
     regex: Option<Spanned<String>>,
@@ -49,6 +50,8 @@ struct RuleTable {
     capitals: Option<Spanned<i64>>,
     #[serde(default)]
     without_code: bool,
+    #[serde(default)]
+    without_record: bool,
     counter: Option<Spanned<String>>,
     window: Option<Spanned<String>>,
 }
@@ -111,7 +114,7 @@ impl Reader<'_> {
         self.builder.next_list();
         for phrase in phrases.get_ref() {
             if !self.builder.add(list, phrase.get_ref()) {
-                let problem = "a phrase without letters and digits";
+                let problem = "a phrase must be more than numbers and punctuation";
                 return Err(self.place.error(phrase.span().start, problem));
             }
         }
@@ -125,12 +128,16 @@ impl Reader<'_> {
         })
     }
 
+    fn all_named(&self, names: &[Spanned<String>]) -> Result<Vec<u8>, RulesError> {
+        names.iter().map(|name| self.named(name)).collect()
+    }
+
     fn bits(&self, names: &[Spanned<String>]) -> Result<u128, RulesError> {
         names.iter().try_fold(0, |bits, name| Ok(bits | 1 << self.named(name)?))
     }
 
     fn text_rule(&mut self, rule: &RuleTable, at: usize) -> Result<TextRule, RulesError> {
-        let mut any_of = rule.any_of.iter().map(|name| self.named(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut any_of = self.all_named(&rule.any_of)?;
         if let Some(phrases) = &rule.phrases {
             any_of.push(self.list(phrases)?);
         }
@@ -147,17 +154,21 @@ impl Reader<'_> {
             links: self.within(rule.links.as_ref(), "links", 1, 1000)?,
             capitals: self.within(rule.capitals.as_ref(), "capitals", 1, 100)?,
             without_code: rule.without_code,
+            without_record: rule.without_record,
         };
         let shaped = shape.longer_than.is_some()
             || shape.links.is_some()
             || shape.capitals.is_some()
-            || shape.without_code;
+            || shape.without_code
+            || shape.without_record;
         if !shaped && any_of.is_empty() && rule.all_of.is_empty() && rule.regex.is_none() {
             let problem = "no matcher: one of phrases, any_of, all_of, regex, longer_than, links, capitals, \
-                           without_code or counter is needed";
+                           without_code, without_record or counter is needed";
             return Err(self.place.error(at, problem));
         }
         let at_least = self.within(rule.at_least.as_ref(), "at_least", 1, 1000)?.unwrap_or(1);
+        let unless_at_least =
+            self.within(rule.unless_at_least.as_ref(), "unless_at_least", 1, 1000)?.unwrap_or(1);
         Ok(TextRule {
             rule: Arc::from(rule.id.get_ref().as_str()),
             weight: self.weight(rule)?,
@@ -165,7 +176,8 @@ impl Reader<'_> {
             all_of: self.bits(&rule.all_of)?,
             any_of,
             at_least: u16::try_from(at_least).unwrap_or(u16::MAX),
-            unless: self.bits(&rule.unless)?,
+            unless: self.all_named(&rule.unless)?,
+            unless_at_least: u16::try_from(unless_at_least).unwrap_or(u16::MAX),
             shape,
             regex: rule.regex.as_ref().map(|regex| self.regex(regex)).transpose()?,
         })
@@ -179,7 +191,13 @@ impl Reader<'_> {
         };
         let others = !rule.all_of.is_empty() || !rule.any_of.is_empty() || !rule.unless.is_empty();
         let shaped = rule.longer_than.is_some() || rule.links.is_some() || rule.capitals.is_some();
-        if others || shaped || rule.phrases.is_some() || rule.regex.is_some() || rule.without_code {
+        if others
+            || shaped
+            || rule.phrases.is_some()
+            || rule.regex.is_some()
+            || rule.without_code
+            || rule.without_record
+        {
             return Err(self.place.error(at, "a counter has no other matcher beside it"));
         }
         let at_least = self.within(rule.at_least.as_ref(), "at_least", 1, 1000)?;

@@ -69,7 +69,7 @@ impl Hits {
 /// Shorter phrases are too often part of other words to be looked for where the ends of words are lost.
 const SPELLED_SHORTEST: usize = 4;
 
-/// The pattern of a phrase; `None` when nothing of it is left.
+/// The pattern of a phrase; `None` when it is nothing, or numbers alone.
 ///
 /// A star at the end stands for any further letters of the word, a dot in front for a dot inside a word.
 fn pattern(phrase: &str) -> Option<Vec<u8>> {
@@ -83,7 +83,7 @@ fn pattern(phrase: &str) -> Option<Vec<u8>> {
     } else {
         Plain::of(phrase).bytes
     };
-    if bytes.iter().all(|byte| *byte == b' ') {
+    if bytes.iter().all(|byte| matches!(byte, b' ' | b'#' | b'.')) {
         return None;
     }
     if dot {
@@ -106,7 +106,7 @@ impl Builder {
         self.lists += 1;
     }
 
-    /// Adds a phrase to a list; false when nothing of the phrase is left after folding.
+    /// Adds a phrase to a list; false when it is nothing, or numbers alone.
     pub(super) fn add(&mut self, list: u8, phrase: &str) -> bool {
         let Some(pattern) = pattern(phrase) else { return false };
         let masked: Vec<u8> = pattern.iter().map(|byte| if *byte == b'l' { b'i' } else { *byte }).collect();

@@ -7,6 +7,7 @@ mod counter;
 mod error;
 mod file;
 mod lexicon;
+mod record;
 mod score;
 mod stem;
 mod text;

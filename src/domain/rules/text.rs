@@ -5,6 +5,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::lexicon::Hits;
+use super::record::has_record;
 use super::{Purposes, Signal};
 use crate::domain::fold::fold;
 
@@ -18,8 +19,9 @@ pub(super) struct TextRule {
     /// These lists together have at least so many different phrases in the text; none asked for when there are none.
     pub(super) any_of: Vec<u8>,
     pub(super) at_least: u16,
-    /// None of these lists has a phrase in the text.
-    pub(super) unless: u128,
+    /// These lists together have fewer different phrases in the text than `unless_at_least`.
+    pub(super) unless: Vec<u8>,
+    pub(super) unless_at_least: u16,
     pub(super) shape: Shape,
     pub(super) regex: Option<Regex>,
 }
@@ -35,6 +37,8 @@ pub(super) struct Shape {
     pub(super) capitals: Option<u32>,
     /// Nothing in it could be a code.
     pub(super) without_code: bool,
+    /// Nothing in it is the mark of a record.
+    pub(super) without_record: bool,
 }
 
 /// A text with fewer letters does not shout.
@@ -45,15 +49,20 @@ pub(super) struct Subject<'a> {
     pub(super) text: &'a str,
     pub(super) hits: Hits,
     folded: Option<String>,
+    record: Option<bool>,
 }
 
 impl<'a> Subject<'a> {
     pub(super) fn new(text: &'a str, hits: Hits) -> Self {
-        Self { text, hits, folded: None }
+        Self { text, hits, folded: None, record: None }
     }
 
     fn folded(&mut self) -> &str {
         self.folded.get_or_insert_with(|| fold(self.text))
+    }
+
+    fn has_record(&mut self) -> bool {
+        *self.record.get_or_insert_with(|| has_record(self.text))
     }
 }
 
@@ -61,10 +70,15 @@ impl TextRule {
     /// The signal when all conditions hold; the dearest are asked last.
     pub(super) fn signal(&self, subject: &mut Subject<'_>) -> Option<Signal> {
         let hits = &subject.hits;
-        if hits.lists & self.all_of != self.all_of || hits.lists & self.unless != 0 {
+        if hits.lists & self.all_of != self.all_of {
             return None;
         }
-        let matches = self.any_of.iter().fold(0_u16, |sum, list| sum.saturating_add(hits.count(*list)));
+        let count =
+            |lists: &[u8]| lists.iter().fold(0_u16, |sum, list| sum.saturating_add(hits.count(*list)));
+        if count(&self.unless) >= self.unless_at_least {
+            return None;
+        }
+        let matches = count(&self.any_of);
         if !self.any_of.is_empty() && matches < self.at_least {
             return None;
         }
@@ -98,6 +112,9 @@ impl Shape {
         }
         if let Some(needed) = self.capitals {
             fact("capitals_percent", capitals(subject.text), needed)?;
+        }
+        if self.without_record && subject.has_record() {
+            return None;
         }
         (!self.without_code || !has_code(subject.folded())).then_some(())
     }

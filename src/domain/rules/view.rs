@@ -278,9 +278,8 @@ fn undigit(byte: u8) -> u8 {
 
 /// One byte for the letters that are one in [`Unmasked`].
 pub(super) fn look(byte: u8) -> u8 {
-    match byte {
+    match undigit(byte) {
         b'l' => b'i',
-        byte if byte.is_ascii_digit() => look(undigit(byte)),
         byte => byte,
     }
 }

@@ -1,6 +1,6 @@
 //! What the decisions need to know, read after the locks that keep it true until they are written.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -45,7 +45,7 @@ pub struct Known {
     pub duplicate: bool,
     /// The recipient wants nothing of this kind.
     pub suppressed: bool,
-    /// The recipient is of the account's own team.
+    /// The recipient is of the account's own team; asked only for what is said to teams.
     pub internal: bool,
     /// Whether the recipient was written to before.
     pub contact: Contact,
@@ -73,20 +73,21 @@ impl Subject {
     /// The counter of one-time codes to a recipient.
     pub const CODES: &'static str = "codes";
 
-    /// Whose counts matter for the message.
-    #[must_use]
-    pub fn of(account_id: i64, message: &NewMessage) -> Vec<Self> {
+    /// Whose counts matter for any message like this.
+    fn of(account_id: i64, message: &NewMessage) -> Vec<Self> {
         let Keys { text, recipient, instance } = message.keys;
         let subject = |counter, key| Self { account_id, counter, key };
-        let mut subjects = vec![
-            subject(Counter::SameText.as_str(), text),
-            subject(Counter::NewRecipients.as_str(), instance),
-            subject(Counter::Blocked.as_str(), instance),
-        ];
+        let mut subjects =
+            vec![subject(Counter::SameText.as_str(), text), subject(Counter::Blocked.as_str(), instance)];
         if message.purpose == Purpose::Authentication {
             subjects.push(subject(Self::CODES, recipient));
         }
         subjects
+    }
+
+    /// Whose counts matter besides for a message to somebody new.
+    fn of_strangers(account_id: i64, message: &NewMessage) -> Self {
+        Self { account_id, counter: Counter::NewRecipients.as_str(), key: message.keys.instance }
     }
 }
 
@@ -101,12 +102,12 @@ const FACTS: &str = "-- acceptance.facts
 select
     (select q.used from quota_usage q where q.account_id = i.account_id and q.period = 'day' and q.starts_on = i.day),
     (select q.used from quota_usage q where q.account_id = i.account_id and q.period = 'month' and q.starts_on = i.month),
-    exists (select from idempotency_keys k where k.account_id = i.account_id and k.key = i.idempotency_key
+    i.idempotency_key is not null and exists (select from idempotency_keys k where k.account_id = i.account_id and k.key = i.idempotency_key
             and k.created_at >= statement_timestamp() - interval '24 hours'),
     exists (select from suppressions s where s.account_id = i.account_id and s.recipient = i.recipient
             and (s.scope = 'all' or i.purpose <> 'authentication') and s.starts_at <= statement_timestamp()
             and (s.ends_at is null or s.ends_at > statement_timestamp())),
-    exists (select from internal_numbers t where t.account_id = i.account_id and t.recipient = i.recipient),
+    i.purpose = 'internal_team' and exists (select from internal_numbers t where t.account_id = i.account_id and t.recipient = i.recipient),
     (select c.last_at > statement_timestamp() - interval '30 days' from contacts c
      where c.account_id = i.account_id and c.recipient = i.recipient_key),
     -- The workers' schedule, and the one of what they have not looked at yet.
@@ -138,14 +139,19 @@ where g.expires_at > statement_timestamp()";
 /// [`StoreError`]; then nothing is locked.
 pub async fn gather<'a>(session: &'a mut Session, drafts: &[Draft]) -> Result<Gathered<'a>, StoreError> {
     let quota = Quota::of(drafts);
-    let asked = Asked::of(drafts);
+    let (asked, subjects) = (Asked::of(drafts), Subjects::of(drafts));
     let lock: [&(dyn ToSql + Sync); 3] = [&quota.accounts, &quota.periods, &quota.starts];
-    let (facts, seen) = (asked.facts(), asked.seen());
+    let (facts, seen) = (asked.params(), subjects.params());
     let steps = [Step::new(LOCK, &lock), Step::new(FACTS, &facts), Step::new(SEEN, &seen)];
     let (pipeline, mut rows) = session.begin_with(&steps).await?;
     let (seen, facts) = (rows.pop().unwrap_or_default(), rows.pop().unwrap_or_default());
-    let known = facts.iter().map(read_known).collect::<Result<_, _>>()?;
-    Ok(Gathered { known, seen: asked.read_seen(&seen), pipeline })
+    let known = facts.iter().map(read_known).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = subjects.read(&seen);
+    if let Some(strangers) = Subjects::of_strangers(drafts, &known) {
+        let rows = pipeline.run(&[Step::new(SEEN, &strangers.params())]).await?;
+        seen.extend(strangers.read(rows.first().map(Vec::as_slice).unwrap_or_default()));
+    }
+    Ok(Gathered { known, seen, pipeline })
 }
 
 /// The same without locking: what it would be decided by now.
@@ -153,12 +159,18 @@ pub async fn gather<'a>(session: &'a mut Session, drafts: &[Draft]) -> Result<Ga
 /// # Errors
 /// [`StoreError`].
 pub async fn look(session: &Session, draft: &Draft) -> Result<(Known, HashMap<Subject, Seen>), StoreError> {
-    let asked = Asked::of(std::slice::from_ref(draft));
-    let (facts, seen) = (asked.facts(), asked.seen());
+    let drafts = std::slice::from_ref(draft);
+    let (asked, subjects) = (Asked::of(drafts), Subjects::of(drafts));
+    let (facts, seen) = (asked.params(), subjects.params());
     let mut rows = session.pipelined(&[Step::new(FACTS, &facts), Step::new(SEEN, &seen)]).await?;
     let (seen, facts) = (rows.pop().unwrap_or_default(), rows.pop().unwrap_or_default());
     let known = facts.first().map(read_known).transpose()?.ok_or(StoreError::Value("facts"))?;
-    Ok((known, asked.read_seen(&seen)))
+    let mut seen = subjects.read(&seen);
+    if let Some(strangers) = Subjects::of_strangers(drafts, std::slice::from_ref(&known)) {
+        let rows = session.pipelined(&[Step::new(SEEN, &strangers.params())]).await?;
+        seen.extend(strangers.read(rows.first().map(Vec::as_slice).unwrap_or_default()));
+    }
+    Ok((known, seen))
 }
 
 /// The counters to lock: those of drafts that ask for a place.
@@ -193,20 +205,10 @@ struct Asked<'a> {
     recipient_keys: Vec<Option<i64>>,
     purposes: Vec<Option<&'static str>>,
     idempotency_keys: Vec<Option<&'a str>>,
-    subjects: Vec<Subject>,
-    subject_accounts: Vec<i64>,
-    counters: Vec<&'static str>,
-    subject_keys: Vec<i64>,
 }
 
 impl<'a> Asked<'a> {
     fn of(drafts: &'a [Draft]) -> Self {
-        let subjects: HashSet<Subject> = drafts
-            .iter()
-            .filter_map(|draft| Some(Subject::of(draft.account_id, draft.message()?)))
-            .flatten()
-            .collect();
-        let subjects: Vec<Subject> = subjects.into_iter().collect();
         Self {
             accounts: column(drafts, |d| d.account_id),
             days: column(drafts, |d| d.periods.day),
@@ -216,14 +218,10 @@ impl<'a> Asked<'a> {
             recipient_keys: of(drafts, |m| m.keys.recipient),
             purposes: of(drafts, |m| m.purpose.as_str()),
             idempotency_keys: column(drafts, |d| d.idempotency_key().map(|(_, key)| key)),
-            subject_accounts: subjects.iter().map(|subject| subject.account_id).collect(),
-            counters: subjects.iter().map(|subject| subject.counter).collect(),
-            subject_keys: subjects.iter().map(|subject| subject.key).collect(),
-            subjects,
         }
     }
 
-    fn facts(&self) -> [&(dyn ToSql + Sync); 8] {
+    fn params(&self) -> [&(dyn ToSql + Sync); 8] {
         [
             &self.accounts,
             &self.days,
@@ -235,20 +233,52 @@ impl<'a> Asked<'a> {
             &self.idempotency_keys,
         ]
     }
+}
 
-    fn seen(&self) -> [&(dyn ToSql + Sync); 3] {
-        [&self.subject_accounts, &self.counters, &self.subject_keys]
+/// Whose counts are asked for, each once, as columns.
+struct Subjects {
+    all: Vec<Subject>,
+    accounts: Vec<i64>,
+    counters: Vec<&'static str>,
+    keys: Vec<i64>,
+}
+
+impl Subjects {
+    fn new(subjects: impl Iterator<Item = Subject>) -> Self {
+        let all: Vec<Subject> = subjects.collect::<BTreeSet<_>>().into_iter().collect();
+        Self {
+            accounts: all.iter().map(|subject| subject.account_id).collect(),
+            counters: all.iter().map(|subject| subject.counter).collect(),
+            keys: all.iter().map(|subject| subject.key).collect(),
+            all,
+        }
     }
 
-    fn read_seen(&self, rows: &[Row]) -> HashMap<Subject, Seen> {
+    fn of(drafts: &[Draft]) -> Self {
+        Self::new(
+            drafts.iter().filter_map(|draft| Some(Subject::of(draft.account_id, draft.message()?))).flatten(),
+        )
+    }
+
+    /// Those that only matter for people who were never written to; `None`: all of them were.
+    fn of_strangers(drafts: &[Draft], known: &[Known]) -> Option<Self> {
+        let strangers = drafts.iter().zip(known).filter(|(_, known)| known.contact == Contact::New);
+        let subjects = strangers
+            .filter_map(|(draft, _)| Some(Subject::of_strangers(draft.account_id, draft.message()?)));
+        Some(Self::new(subjects)).filter(|subjects| !subjects.all.is_empty())
+    }
+
+    fn params(&self) -> [&(dyn ToSql + Sync); 3] {
+        [&self.accounts, &self.counters, &self.keys]
+    }
+
+    fn read(&self, rows: &[Row]) -> HashMap<Subject, Seen> {
         let mut members: HashMap<Subject, Vec<(i64, Duration)>> = HashMap::new();
         for row in rows {
             let place = usize::try_from(row.get::<_, i64>(0) - 1).ok();
-            if let Some(subject) = place.and_then(|place| self.subjects.get(place)) {
-                members.entry(*subject).or_default().push((
-                    row.get(1),
-                    Duration::from_millis(u64::try_from(row.get::<_, i64>(2)).unwrap_or(0)),
-                ));
+            if let Some(subject) = place.and_then(|place| self.all.get(place)) {
+                let age = u64::try_from(row.get::<_, i64>(2)).unwrap_or(0);
+                members.entry(*subject).or_default().push((row.get(1), Duration::from_millis(age)));
             }
         }
         members.into_iter().map(|(subject, members)| (subject, Seen::new(members))).collect()

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 pub use self::connection::{report_connection, set_connection};
 pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
-use crate::domain::instance::Provider;
+use crate::domain::instance::{OnUnknown, Provider};
 use crate::domain::purpose::Lane;
 use crate::domain::rate::Rate;
 
@@ -165,6 +165,26 @@ pub async fn set_rate(
             )
             update instances set interval_us = $3, burst = $4 where account_id = $1 and instance_id = $2",
             &[&account_id, &instance_id, &rate.interval_us, &rate.burst],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Says what becomes of messages whose outcome stays unknown; false: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_on_unknown(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    on_unknown: OnUnknown,
+) -> Result<bool, StoreError> {
+    let changed = db
+        .execute(
+            "-- instances.set_on_unknown
+            update instances set on_unknown = $3 where account_id = $1 and instance_id = $2",
+            &[&account_id, &instance_id, &on_unknown.as_str()],
         )
         .await?;
     Ok(changed == 1)
