@@ -32,9 +32,8 @@ const OPENINGS: u32 = 8;
 const WAITING: usize = 4_096;
 /// Most publishes that wait for their confirm; beyond it the ids are left to `sweep`.
 const PUBLISHING: usize = 256;
-/// A caller is told within this time. The database's own limits end sooner: one second for a connection, and for each of
-/// the two round trips [`crate::store::QUERY_TIMEOUT`].
-const LONGEST_WAIT: Duration = Duration::from_millis(8_200);
+/// A caller is told within this time. What has not been written by then is not written any more.
+const LONGEST_WAIT: Duration = Duration::from_millis(4_700);
 
 /// Hands drafts to the committing task; cloning shares it.
 #[derive(Clone)]
@@ -87,6 +86,16 @@ struct Task {
     code_limits: CodeLimits,
     due_ms: i32,
     held: Vec<Waiting>,
+}
+
+/// How far a batch has come.
+enum Progress {
+    /// It is committed.
+    Decided(Vec<Verdict>),
+    /// An account's day or month has no counters yet; nothing was written.
+    NoCounters,
+    /// Somebody has given up meanwhile, and was told that nothing was accepted; nothing was written.
+    CallersGone,
 }
 
 /// Starts the committing task. After `stop` it commits what its callers still hand in, until the last of them is gone.
@@ -159,15 +168,22 @@ impl Task {
                 continue;
             }
             let drafts: Vec<Draft> = part.iter().map(|waiting| waiting.draft.clone()).collect();
-            match self.decide(&drafts).await {
-                Ok(Some(verdicts)) => self.conclude(part, verdicts),
-                Ok(None) if opened < OPENINGS => {
+            let all_there = || part.iter().all(|waiting| !waiting.caller.is_closed());
+            match self.decide(&drafts, all_there).await {
+                Ok(Progress::Decided(verdicts)) => self.conclude(part, verdicts),
+                Ok(Progress::CallersGone) => {
+                    part.retain(|waiting| !waiting.caller.is_closed());
+                    parts.push(part);
+                }
+                Ok(Progress::NoCounters) if opened < OPENINGS => {
                     opened += 1;
                     if self.open_periods(&drafts).await {
                         parts.push(part);
                     }
                 }
-                Ok(None) => error!(drafts = part.len(), "counters not found after they were opened"),
+                Ok(Progress::NoCounters) => {
+                    error!(drafts = part.len(), "counters not found after they were opened");
+                }
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => {
                     conflicts += 1;
                     parts.push(part);
@@ -183,14 +199,18 @@ impl Task {
         }
     }
 
-    /// Decides on the drafts and commits that; `None`: an account's day or month has no counters yet.
-    async fn decide(&self, drafts: &[Draft]) -> Result<Option<Vec<Verdict>>, StoreError> {
+    /// Decides on the drafts and commits that, if their callers are still there once everything is known.
+    async fn decide(&self, drafts: &[Draft], all_there: impl Fn() -> bool) -> Result<Progress, StoreError> {
         let mut session = self.pool.get().await?;
         let mut gathered = acceptance::gather(&mut session, drafts).await?;
         let asking = drafts.iter().zip(&gathered.known).filter(|(draft, _)| draft.message().is_some());
         if asking.into_iter().any(|(_, known)| known.used.is_none()) {
             gathered.release().await?;
-            return Ok(None);
+            return Ok(Progress::NoCounters);
+        }
+        if !all_there() {
+            gathered.release().await?;
+            return Ok(Progress::CallersGone);
         }
         let mut batch = Batch::new(self.code_limits, std::mem::take(&mut gathered.seen));
         let rulings: Vec<Ruling> =
@@ -201,7 +221,7 @@ impl Task {
             .filter_map(|(draft, ruling)| Some((draft, ruling.judged()?)))
             .collect();
         let written = gathered.write(&decided, &batch.record(), self.due_ms).await?;
-        Ok(Some(verdicts(rulings, written)))
+        Ok(Progress::Decided(verdicts(rulings, written)))
     }
 
     /// Opens the counters of drafts that found none; whether that went well.

@@ -258,7 +258,12 @@ impl Reader<'_> {
         let at = regex.span().start;
         let built =
             RegexBuilder::new(regex.get_ref()).size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).build();
-        built.map_err(|error| self.place.error(at, format!("the regular expression is no good: {error}")))
+        built.map_err(|error| {
+            // The lines before the last draw an arrow, which is lost in a log.
+            let error = error.to_string();
+            let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            self.place.error(at, format!("the regular expression is no good: {reason}"))
+        })
     }
 }
 
