@@ -70,8 +70,7 @@ pub(super) fn has_record(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        // Arabic-Indic and Persian digits begin with these bytes; most other characters are passed by quickly.
-        if !bytes[at].is_ascii_digit() && !matches!(bytes[at], 0xd9 | 0xdb | 0xef) {
+        if !may_be_digit(bytes[at], bytes.get(at + 1).copied().unwrap_or_default()) {
             at += 1;
             continue;
         }
@@ -86,6 +85,18 @@ pub(super) fn has_record(text: &str) -> bool {
         at += length;
     }
     false
+}
+
+/// Whether a digit can begin with these two bytes; all others are passed by quickly.
+#[inline]
+fn may_be_digit(first: u8, second: u8) -> bool {
+    match first {
+        b'0'..=b'9' => true,
+        0xd9 => matches!(second, 0xa0..=0xa9),
+        0xdb => matches!(second, 0xb0..=0xb9),
+        0xef => second == 0xbc,
+        _ => false,
+    }
 }
 
 /// The value of a digit as people write numbers in English, Arabic and Persian, also in full width.

@@ -34,23 +34,14 @@ pub(super) struct Plain {
     after_single: bool,
     /// The mark that stands directly before.
     mark: Option<u32>,
-    /// Digits of the word.
-    digits: usize,
 }
 
 impl Plain {
     pub(super) fn of(codes: &[u32]) -> Self {
         let mut bytes = Vec::with_capacity(codes.len() * 2 + 16);
         bytes.push(b' ');
-        let mut plain = Self {
-            bytes,
-            tricky: false,
-            start: 1,
-            joined: false,
-            after_single: false,
-            mark: None,
-            digits: 0,
-        };
+        let mut plain =
+            Self { bytes, tricky: false, start: 1, joined: false, after_single: false, mark: None };
         for &code in codes {
             if code <= LAST_SIGN {
                 plain.sign(code);
@@ -97,10 +88,7 @@ impl Plain {
                     self.start = self.bytes.len();
                 }
             }
-        } else if let [.., first, second] = self.bytes[self.start..] {
-            self.tricky |= first == byte && second == byte && !byte.is_ascii_digit();
         }
-        self.digits += usize::from(byte.is_ascii_digit());
         self.bytes.push(byte);
     }
 
@@ -109,7 +97,7 @@ impl Plain {
         if word.is_empty() {
             return;
         }
-        let digits = std::mem::take(&mut self.digits);
+        let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
         let single = word.len() == 1;
         let number = digits == word.len();
         if number {
@@ -118,6 +106,7 @@ impl Plain {
                 self.bytes.extend(b"# ");
             }
         } else {
+            self.tricky |= word.windows(3).any(|three| three[0] == three[1] && three[1] == three[2]);
             if digits > 0 {
                 self.tricky = true;
                 self.split_number();
