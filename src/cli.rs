@@ -24,7 +24,7 @@ pub enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
-    /// Manage accounts, instances, API keys, webhook endpoints and suppressions.
+    /// Manage accounts, instances, API keys, webhook endpoints, suppressions and internal numbers; explain decisions.
     Admin(admin::Args),
     /// Be a provider that sends nothing, for development.
     Sandbox(SandboxArgs),
@@ -135,7 +135,10 @@ mod tests {
     #[test]
     fn bad_arguments_are_explained_in_one_line() {
         let cases = [
-            ("gateway admin", "one of account, instance, api-key, webhook, suppression"),
+            (
+                "gateway admin",
+                "one of account, instance, api-key, webhook, suppression, internal-number, log",
+            ),
             ("gateway admin account destroy", "create, set-plan"),
             ("gateway admin account create --name N --plan gold", "starter, growth, scale"),
             ("gateway admin account create --name N", "--plan"),
@@ -143,11 +146,17 @@ mod tests {
             ("gateway admin account set-limits 7", "--daily"),
             ("gateway admin account set-limits 7 --clear --daily 3", "cannot be used with"),
             ("gateway admin account suspend 0", "account id"),
+            ("gateway admin instance resume --account 7 --id a", "--note"),
             ("gateway admin instance set-rate --account 7 --id a fast", "30/min,burst=3"),
             ("gateway admin instance set-connection --account 7 --id a up", "connecting"),
+            ("gateway admin instance register-webhook --account 7 --id a", "--callback-url"),
+            ("gateway admin instance register-webhook --account 7 --id a --callback-url x", "https://"),
             ("gateway admin webhook create --account 7 --url x", "--url"),
             ("gateway admin webhook create --account 7 --url http://a --events message.lost", "message.read"),
             ("gateway admin suppression add --account 7 --phone 12", "+966500000001"),
+            ("gateway admin suppression add --account 7 --phone +966500000001 --until soon", "30d"),
+            ("gateway admin internal-number add --account 7", "--phone"),
+            ("gateway admin log show 0", "log_id"),
             ("gateway sandbox --fault-percent 101", "0..=100"),
         ];
         for (line, named) in cases {

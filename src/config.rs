@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -101,6 +102,17 @@ pub struct Config {
     pub unknown_deadline: Duration,
     /// `GATEPOST_SWEEP_INTERVAL_MS`: pause between two rounds of `sweep`.
     pub sweep_interval: Duration,
+    /// `GATEPOST_CONNECTION_POLL_MS`: how often `sweep` looks at the connection of an Evolution instance that is not open;
+    /// at an open one a quarter as often.
+    pub connection_poll: Duration,
+    /// `GATEPOST_RULES_FILE`: the operator's own rules; `None`: the built-in ones.
+    pub rules_file: Option<PathBuf>,
+    /// `GATEPOST_CODES_PER_TEN_MINUTES`: one-time codes one recipient may be sent within ten minutes.
+    pub codes_per_ten_minutes: u32,
+    /// `GATEPOST_CODES_PER_DAY`: one-time codes one recipient may be sent within a day.
+    pub codes_per_day: u32,
+    /// `GATEPOST_KEY_REFUSALS_PER_SECOND`: requests a second that may be refused, or only be checked, to one key.
+    pub key_refusals_per_second: u32,
     /// `GATEPOST_CACHE_MS`: how long accounts and keys are remembered where a change's notice is lost.
     pub cache_ttl: Duration,
 }
@@ -143,6 +155,7 @@ impl Config {
     /// [`ConfigError`] naming the first variable that is missing or not valid.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let millis = |name, default| millis(lookup, name, default);
+        let number = |name, default| Ok(u32::try_from(count(lookup, name, default)?).unwrap_or(u32::MAX));
         Ok(Self {
             database_url: required(lookup, "DATABASE_URL")?,
             amqp_url: required(lookup, "AMQP_URL")?,
@@ -165,6 +178,11 @@ impl Config {
             lease: millis("GATEPOST_LEASE_MS", 30_000)?,
             unknown_deadline: millis("GATEPOST_UNKNOWN_DEADLINE_MS", 600_000)?,
             sweep_interval: millis("GATEPOST_SWEEP_INTERVAL_MS", 250)?,
+            connection_poll: millis("GATEPOST_CONNECTION_POLL_MS", 15_000)?,
+            rules_file: lookup("GATEPOST_RULES_FILE").map(PathBuf::from),
+            codes_per_ten_minutes: number("GATEPOST_CODES_PER_TEN_MINUTES", 5)?,
+            codes_per_day: number("GATEPOST_CODES_PER_DAY", 15)?,
+            key_refusals_per_second: number("GATEPOST_KEY_REFUSALS_PER_SECOND", 100)?,
             cache_ttl: millis("GATEPOST_CACHE_MS", 5_000)?,
         })
     }
@@ -355,6 +373,8 @@ mod tests {
             ("GATEPOST_ENV", Some("staging")),
             ("GATEPOST_DATABASE_CONNECTIONS", Some("0")),
             ("GATEPOST_PROVIDER_TIMEOUT_MS", Some("-1")),
+            ("GATEPOST_CODES_PER_DAY", Some("0")),
+            ("GATEPOST_KEY_REFUSALS_PER_SECOND", Some("many")),
         ];
         for (name, value) in cases {
             let error = read(&[(name, value)]).unwrap_err();

@@ -6,7 +6,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::broker::Publisher;
+use crate::guard::Guard;
+use crate::guard::batch::CodeLimits;
 use crate::guard::directory::Directory;
+use crate::guard::rule_book::RuleBook;
 use crate::runtime::{http, ops, process};
 use crate::wiring::{self, Parts, StartError};
 use crate::{callbacks, intake};
@@ -16,6 +19,12 @@ use crate::{callbacks, intake};
 /// # Errors
 /// [`StartError`] where it cannot start.
 pub async fn run(parts: Parts) -> Result<(), StartError> {
+    let rules = match &parts.config.rules_file {
+        None => RuleBook::builtin(),
+        Some(file) => RuleBook::follow(file.clone(), parts.stop.clone())
+            .await
+            .map_err(|error| StartError::Refused(error.to_string()))?,
+    };
     let closing = CancellationToken::new();
     let publisher = Publisher::start(&parts.config.amqp_url, &parts.topology, closing.clone()).await?;
     let listener = wiring::listen(parts.config.listen).await?;
@@ -28,9 +37,17 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let customers = intake::Parts {
         pool: parts.pool.clone(),
         publisher: publisher.clone(),
-        directory,
-        secret_key: parts.config.secret_key.clone(),
-        clock: parts.clock.clone(),
+        guard: Guard {
+            directory,
+            rules,
+            secret_key: parts.config.secret_key.clone(),
+            clock: parts.clock.clone(),
+        },
+        code_limits: CodeLimits {
+            ten_minutes: parts.config.codes_per_ten_minutes,
+            day: parts.config.codes_per_day,
+        },
+        refusals_per_second: parts.config.key_refusals_per_second,
         body_timeout: parts.config.body_timeout,
         due_ms: i32::try_from(parts.config.accept_due.as_millis()).unwrap_or(i32::MAX),
     };

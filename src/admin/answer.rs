@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::domain::phone::PhoneNumber;
+
 /// A command's result, in both forms.
 #[derive(Debug)]
 pub struct Answer {
@@ -33,10 +35,21 @@ impl Answer {
         Self { json: json(&Done { id }), text }
     }
 
+    /// Something was done to a number.
+    pub fn done_to(phone: &PhoneNumber, what: &str) -> Self {
+        let number = format!("+{}", phone.digits());
+        Self::done(&number, format!("{number} {what}"))
+    }
+
     /// `id` was made, with a secret that is shown this once.
     pub fn made(id: impl Serialize, secret: &str, what: &str) -> Self {
         let text = format!("{what}. Its secret is shown only this once:\n{secret}");
         Self { json: json(&Made { id, secret }), text }
+    }
+
+    /// Everything about one thing.
+    pub fn whole(thing: &impl Serialize, text: String) -> Self {
+        Self { json: json(thing), text }
     }
 
     /// A list; for people a table under `heads`, with one cell for each of them.
@@ -46,7 +59,12 @@ impl Answer {
         cells: impl Fn(&Item) -> [String; N],
     ) -> Self {
         let rows: Vec<[String; N]> = items.iter().map(cells).collect();
-        Self { json: json(&Items { items }), text: table(heads, &rows) }
+        let text = if rows.is_empty() {
+            "none".to_owned()
+        } else {
+            table(&[&[heads.map(str::to_owned)], &rows[..]].concat())
+        };
+        Self { json: json(&Items { items }), text }
     }
 
     /// What to print, without a line end.
@@ -56,21 +74,17 @@ impl Answer {
 }
 
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("structs of strings, numbers and times always serialise")
+    serde_json::to_string(value).expect("structs of strings, numbers, times and JSON always serialise")
 }
 
-fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
-    if rows.is_empty() {
-        return "none".to_owned();
-    }
-    let heads = heads.map(str::to_owned);
-    let lines = || std::iter::once(&heads).chain(rows);
+/// Lines of cells, each column as wide as its widest cell.
+pub fn table<const N: usize>(lines: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for (column, width) in widths.iter_mut().enumerate() {
-        *width = lines().map(|line| line[column].chars().count()).max().unwrap_or_default();
+        *width = lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
     }
     let mut text = String::new();
-    for line in lines() {
+    for line in lines {
         let mut shown = String::new();
         for (cell, width) in line.iter().zip(widths) {
             let _ = write!(shown, "{cell:width$}  ");

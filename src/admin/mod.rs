@@ -1,5 +1,5 @@
-//! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints and suppressions;
-//! `gateway migrate` and `gateway healthcheck`.
+//! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints, suppressions, internal
+//! numbers and the decisions on messages; `gateway migrate` and `gateway healthcheck`.
 //!
 //! What a command does is a function on [`Admin`], which tests and the demo call as well. Each says exactly one
 //! thing on standard output, or why not on standard error: exit code 2 for arguments that are not valid, 1 for
@@ -10,6 +10,8 @@ mod answer;
 pub mod api_keys;
 pub mod health;
 pub mod instances;
+pub mod internal_numbers;
+pub mod log;
 pub mod migrate;
 mod parse;
 pub mod suppressions;
@@ -55,6 +57,12 @@ enum Command {
     /// The recipients an account must not write to.
     #[command(subcommand)]
     Suppression(suppressions::Command),
+    /// The numbers of an account's own team: notices to them are no broadcast.
+    #[command(subcommand)]
+    InternalNumber(internal_numbers::Command),
+    /// The decisions on messages.
+    #[command(subcommand)]
+    Log(log::Command),
 }
 
 /// Why a command was not carried out.
@@ -80,9 +88,18 @@ pub enum AdminError {
         /// What was looked for.
         what: String,
     },
+    /// No account has such a decision.
+    #[error("there is no decision {0}")]
+    NoDecision(i64),
+    /// There is nothing to resume.
+    #[error("instance `{0}` is not paused")]
+    NotPaused(String),
     /// There is such a thing already.
     #[error("{0}")]
     Taken(String),
+    /// The provider did not do it.
+    #[error("{0}")]
+    Provider(String),
     /// A process does not say that it is ready.
     #[error("not ready: {0}")]
     NotReady(String),
@@ -99,7 +116,10 @@ impl AdminError {
             | Self::Store(_)
             | Self::NoAccount(_)
             | Self::Nothing { .. }
+            | Self::NoDecision(_)
+            | Self::NotPaused(_)
             | Self::Taken(_)
+            | Self::Provider(_)
             | Self::NotReady(_)
             | Self::Stopped => ExitCode::FAILURE,
         }
@@ -184,6 +204,8 @@ pub fn refuse_arguments(problem: &str, json: bool) -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(command: Command) -> Result<Answer, AdminError> {
+    // For the calls to providers; fails only where one is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let admin = Admin::open(AdminConfig::read(&config::environment)?).await?;
     match command {
         Command::Account(command) => accounts::run(&admin, command).await,
@@ -191,6 +213,8 @@ async fn run(command: Command) -> Result<Answer, AdminError> {
         Command::ApiKey(command) => api_keys::run(&admin, command).await,
         Command::Webhook(command) => webhooks::run(&admin, command).await,
         Command::Suppression(command) => suppressions::run(&admin, command).await,
+        Command::InternalNumber(command) => internal_numbers::run(&admin, command).await,
+        Command::Log(command) => log::run(&admin, command).await,
     }
 }
 

@@ -1,15 +1,62 @@
 //! Reads the arguments of operators' commands; what is wrong with one is said together with what is allowed.
 
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 
 use crate::domain::phone::PhoneNumber;
 use crate::domain::send_request::LONGEST_INSTANCE_ID;
+use crate::store::instances::GUARD;
 
 /// The longest name, reason or the like.
 const LONGEST_NAME: usize = 100;
+/// The longest note on a review.
+const LONGEST_NOTE: usize = 500;
 /// The longest address.
 const LONGEST_URL: usize = 2_000;
+/// The longest duration: a century.
+const LONGEST_DURATION: SignedDuration = SignedDuration::from_hours(100 * 366 * 24);
+
+/// A moment, as operators write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// This one.
+    At(Timestamp),
+    /// That long from now on.
+    In(SignedDuration),
+}
+
+impl Moment {
+    pub fn after(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(moment) => moment,
+            Self::In(duration) => now.checked_add(duration).unwrap_or(Timestamp::MAX),
+        }
+    }
+}
+
+pub fn moment(text: &str) -> Result<Moment, String> {
+    // Before 1970 there is nothing to speak of, and far before it nothing that the database can hold.
+    let at = text.parse().ok().filter(|at| *at > Timestamp::UNIX_EPOCH).map(Moment::At);
+    at.or_else(|| duration(text).map(Moment::In)).ok_or_else(|| {
+        "it must be a time like 2027-01-31T12:00:00Z, or a duration from now on like 45min, 12h or 30d"
+            .to_owned()
+    })
+}
+
+fn duration(text: &str) -> Option<SignedDuration> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let seconds = match unit {
+        "s" => 1,
+        "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let seconds = number.parse::<i64>().ok()?.checked_mul(seconds)?;
+    let duration = SignedDuration::from_secs(seconds);
+    (duration.is_positive() && duration <= LONGEST_DURATION).then_some(duration)
+}
 
 pub fn account_id(text: &str) -> Result<i64, String> {
     text.parse()
@@ -18,8 +65,25 @@ pub fn account_id(text: &str) -> Result<i64, String> {
         .ok_or_else(|| "an account id is a whole number from 1 on, as `account create` gives it".to_owned())
 }
 
+pub fn log_id(text: &str) -> Result<i64, String> {
+    let id = text.parse().ok().filter(|id| *id > 0);
+    id.ok_or_else(|| "it must be a whole number from 1 on, the log_id of an answer".to_owned())
+}
+
 pub fn name(text: &str) -> Result<String, String> {
     short_text(text, LONGEST_NAME)
+}
+
+pub fn note(text: &str) -> Result<String, String> {
+    short_text(text, LONGEST_NOTE)
+}
+
+/// The name of who did something; the guard's own is nobody else's.
+pub fn person(text: &str) -> Result<String, String> {
+    if text == GUARD {
+        return Err(format!("`{GUARD}` is what the gateway calls itself"));
+    }
+    name(text)
 }
 
 /// Requests are trimmed before the instance is looked for, so an id cannot begin or end with a space.
@@ -60,6 +124,15 @@ pub fn phone_number_id(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of an instance on its server, one segment of addresses there.
+pub fn provider_instance(text: &str) -> Result<String, String> {
+    // As segments of an address these two would be taken for directions.
+    if [".", ".."].contains(&text) {
+        return Err("it must be a name".to_owned());
+    }
+    name(text)
+}
+
 pub fn variable(text: &str) -> Result<String, String> {
     let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && text.starts_with(|c: char| !c.is_ascii_digit());
@@ -98,7 +171,45 @@ pub fn base_url(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{account_id, base_url, instance_id, phone_number_id, timezone, url, variable};
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{
+        Moment, account_id, base_url, instance_id, moment, phone_number_id, timezone, url, variable,
+    };
+
+    #[test]
+    fn moments_are_times_or_durations_from_now_on() {
+        let now: Timestamp = "2026-08-01T10:00:00Z".parse().unwrap();
+        for (text, seconds) in [("1s", 1), ("45min", 2_700), ("12h", 43_200), ("30d", 2_592_000)] {
+            assert_eq!(
+                moment(text).unwrap().after(now).duration_since(now),
+                SignedDuration::from_secs(seconds),
+                "{text}"
+            );
+        }
+        for text in ["2027-01-31T12:00:00Z", "2027-01-31T15:00:00+03:00"] {
+            assert_eq!(moment(text).unwrap().after(now).to_string(), "2027-01-31T12:00:00Z", "{text}");
+        }
+        let latest = Moment::In(SignedDuration::MAX);
+        assert_eq!(latest.after(now), Timestamp::MAX);
+        for text in [
+            "",
+            "d",
+            "30",
+            "0d",
+            "-3d",
+            "1w",
+            "1.5h",
+            "99999999d",
+            "99999999999999999999d",
+            "tomorrow",
+            "2027-01-31",
+            "2027-01-31T12:00:00",
+            "-004713-01-01T00:00:00Z",
+        ] {
+            assert!(moment(text).unwrap_err().contains("30d"), "{text}");
+        }
+    }
 
     #[test]
     fn instance_ids_are_short_texts_of_any_script() {

@@ -4,19 +4,23 @@
 //! next applies it. Applying twice changes nothing, because statuses only rise and inbound messages are told apart by id.
 
 mod apply;
+pub mod evolution_payload;
+mod json;
 pub mod meta_payload;
 mod receive;
+mod reported_status;
 pub mod signature;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::reported_status::ReportedStatus;
 use crate::broker::Publisher;
 use crate::config::Hidden;
 use crate::store::Pool;
@@ -29,10 +33,14 @@ struct Receiver {
     arrived: Arc<Notify>,
     /// Bodies being read: each may be 4 MiB, and who sends it is not known yet.
     reading: Semaphore,
+    /// Addresses being looked up: anybody can ask for one.
+    looking: Semaphore,
 }
 
 /// Most callbacks read at once.
 const READING: usize = 64;
+/// Most addresses looked up at once: fewer than there are connections, of which others have need too.
+const LOOKING: usize = 4;
 
 /// What the callbacks are built from.
 pub struct Parts {
@@ -56,9 +64,11 @@ pub fn start(parts: Parts, stop: CancellationToken) -> (Router, JoinHandle<()>) 
         verify_token: parts.verify_token,
         arrived,
         reading: Semaphore::new(READING),
+        looking: Semaphore::new(LOOKING),
     };
     let router = Router::new()
         .route("/callbacks/meta", get(receive::handshake).post(receive::receive))
+        .route("/callbacks/evolution/{token}", post(receive::receive_evolution))
         .with_state(Arc::new(receiver));
     (router, tokio::spawn(applier.run(stop)))
 }

@@ -1,22 +1,28 @@
-//! The providers' requests: Meta's handshake, and its signed callbacks.
+//! The providers' requests: Meta's handshake and its signed callbacks, and Evolution's to the addresses of its instances.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tracing::{error, warn};
 
 use super::{Receiver, first_phone_number, signature};
+use crate::domain::refusal::Refusal;
 use crate::runtime::secrets::{equal, sha256};
-use crate::store::callbacks;
+use crate::store::{StoreError, callbacks, senders};
 
 /// Meta documents bodies of up to 3 MB.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
+/// What a token in an address can look like; others are not looked up.
+const TOKEN_LENGTHS: RangeInclusive<usize> = 20..=200;
 /// A provider has this long to send one.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -58,13 +64,9 @@ pub(super) async fn receive(
         warn!("refused a callback without a signature");
         return StatusCode::FORBIDDEN;
     }
-    let Ok(_place) = receiver.reading.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE };
-    let limited = Limited::new(body, LARGEST_BODY).collect();
-    let body = match tokio::time::timeout(BODY_TIMEOUT, limited).await {
-        Err(_) => return StatusCode::REQUEST_TIMEOUT,
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return StatusCode::PAYLOAD_TOO_LARGE,
-        Ok(Err(_)) => return StatusCode::BAD_REQUEST,
-        Ok(Ok(body)) => body.to_bytes(),
+    let body = match read(&receiver, body).await {
+        Ok(body) => body,
+        Err(refusal) => return status(&refusal),
     };
     if !signature::verify(secret.as_bytes(), header, &body) {
         warn!(bytes = body.len(), "refused a callback without a valid signature");
@@ -74,19 +76,90 @@ pub(super) async fn receive(
     let phone_number_id = first_phone_number(&body, Timestamp::UNIX_EPOCH);
     let store = async {
         let session = receiver.pool.get().await?;
-        callbacks::store(&session, "meta", phone_number_id.as_deref(), &sha256(&body), &body).await
+        callbacks::store_meta(&session, phone_number_id.as_deref(), &sha256(&body), &body).await
     };
-    match store.await {
+    match stored(&receiver, store.await) {
+        Ok(()) => StatusCode::OK,
+        // Meta tries again for days.
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Takes a callback of Evolution's. Its address is all that vouches for it: the body is neither signed nor trusted to name
+/// its instance. Refused with 401, Evolution does not try again; with 500 it does, for about twenty minutes.
+pub(super) async fn receive_evolution(
+    State(receiver): State<Arc<Receiver>>,
+    Path(token): Path<String>,
+    body: Body,
+) -> Response {
+    match take_evolution(&receiver, &token, body).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refusal) => {
+            warn!(error = refusal.code(), "refused a callback of Evolution's");
+            (status(&refusal), Json(refusal.body())).into_response()
+        }
+    }
+}
+
+async fn take_evolution(receiver: &Receiver, token: &str, body: Body) -> Result<(), Refusal> {
+    let (account_id, instance_id) = named_by(receiver, token).await?;
+    let body = read(receiver, body).await?;
+    // The same body may come to two instances, and is two callbacks then.
+    let hash = sha256(&[instance_id.as_bytes(), b"\n", &body].concat());
+    let store = async {
+        let session = receiver.pool.get().await?;
+        callbacks::store_evolution(&session, (account_id, &instance_id), &hash, &body).await
+    };
+    stored(receiver, store.await)
+}
+
+/// The instance whose address has that token. Tokens are found by their hash, so nothing secret is compared byte by byte,
+/// and few are looked up at once, known or not.
+async fn named_by(receiver: &Receiver, token: &str) -> Result<(i64, String), Refusal> {
+    let possible = TOKEN_LENGTHS.contains(&token.len())
+        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if !possible {
+        return Err(Refusal::UnknownCallbackToken);
+    }
+    let look_up = async {
+        let Ok(_place) = receiver.looking.acquire().await else { return Ok(None) };
+        senders::by_callback_token(&receiver.pool.get().await?, &sha256(token.as_bytes())).await
+    };
+    let found = look_up.await.map_err(|error: StoreError| {
+        error!(%error, "cannot look up a callback's instance");
+        Refusal::Internal
+    })?;
+    found.ok_or(Refusal::UnknownCallbackToken)
+}
+
+/// A whole body. Only so many are held at once.
+async fn read(receiver: &Receiver, body: Body) -> Result<Bytes, Refusal> {
+    let Ok(_place) = receiver.reading.acquire().await else { return Err(Refusal::Internal) };
+    let limited = Limited::new(body, LARGEST_BODY).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, limited).await {
+        Err(_) => Err(Refusal::RequestTimeout),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::PayloadTooLarge),
+        Ok(Err(_)) => Err(Refusal::InvalidJson),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+    }
+}
+
+/// Announces a new callback; says what kept one from being stored.
+fn stored(receiver: &Receiver, outcome: Result<bool, StoreError>) -> Result<(), Refusal> {
+    match outcome {
         Ok(new) => {
             if new {
                 receiver.arrived.notify_one();
             }
-            StatusCode::OK
+            Ok(())
         }
-        // Meta tries again for days.
         Err(error) => {
             error!(%error, "a callback could not be stored");
-            StatusCode::SERVICE_UNAVAILABLE
+            Err(Refusal::Internal)
         }
     }
+}
+
+fn status(refusal: &Refusal) -> StatusCode {
+    StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -15,11 +15,13 @@ use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
 use crate::config::Environment;
 use crate::domain::id::{DeliveryKey, MessageKey};
+use crate::domain::instance::Provider;
 use crate::domain::job::Kind;
 use crate::domain::outcome::{Class, Failure, Outcome, Scope};
 use crate::domain::retry::{self, Attempt, Next};
-use crate::providers::Outgoing;
-use crate::providers::meta::{MetaClient, Sender};
+use crate::providers::evolution::{self, EvolutionClient};
+use crate::providers::meta::{self, MetaClient};
+use crate::providers::{ClientError, ClientSettings, Outgoing};
 use crate::runtime::retry::until_ok;
 use crate::runtime::secrets::SecretKey;
 use crate::store::Pool;
@@ -31,9 +33,41 @@ use crate::wiring::Parts;
 /// Beyond the call's own time limit: what recording may take before the outcome counts as lost.
 const RECORDING_TIME: Duration = Duration::from_secs(15);
 
+/// One adapter for each wire.
+pub(super) struct Adapters {
+    meta: MetaClient,
+    evolution: EvolutionClient,
+}
+
+impl Adapters {
+    /// # Errors
+    /// [`ClientError`].
+    pub(super) fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
+        Ok(Self { meta: MetaClient::new(settings)?, evolution: EvolutionClient::new(settings)? })
+    }
+
+    /// Has the message sent by its instance's provider, by a single call.
+    async fn send(&self, message: &Begun, token: &str) -> Outcome {
+        let (base_url, sender) = (message.base_url.as_str(), message.sender.as_str());
+        let outgoing = |mark| Outgoing { to: &message.recipient, text: &message.body, mark };
+        match message.provider {
+            Provider::Meta | Provider::Sandbox => {
+                let sender = meta::Sender { base_url, phone_number_id: sender, token };
+                let mark = format!("{}:{}", message.key, message.call);
+                self.meta.send(&sender, &outgoing(&mark)).await
+            }
+            Provider::Evolution => {
+                let sender = evolution::Sender { base_url, instance: sender, token };
+                let mark = message.proposed_id.as_deref().unwrap_or_default();
+                self.evolution.send(&sender, &outgoing(mark)).await
+            }
+        }
+    }
+}
+
 /// Calls providers.
 pub(super) struct Caller {
-    client: MetaClient,
+    adapters: Adapters,
     secret_key: SecretKey,
     environment: Environment,
     call_timeout: Duration,
@@ -45,12 +79,12 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn new(
         parts: &Parts,
-        client: MetaClient,
+        adapters: Adapters,
         outcomes: mpsc::Sender<Finished>,
         calls: TaskTracker,
     ) -> Self {
         Self {
-            client,
+            adapters,
             secret_key: parts.config.secret_key.clone(),
             environment: parts.config.environment,
             call_timeout: parts.config.provider_timeout,
@@ -142,14 +176,7 @@ impl Caller {
                 return Outcome::Failed(Failure::new(Class::Instance, "the token cannot be decrypted"));
             }
         };
-        let sender = Sender {
-            base_url: &message.base_url,
-            phone_number_id: &message.phone_number_id,
-            token: &String::from_utf8_lossy(&token),
-        };
-        let opaque = format!("{}:{}", message.key, message.call);
-        let outgoing = Outgoing { to: &message.recipient, text: &message.body, opaque: &opaque };
-        self.client.send(&sender, &outgoing).await
+        self.adapters.send(message, &String::from_utf8_lossy(&token)).await
     }
 
     fn conclude(

@@ -25,10 +25,9 @@ use tracing::warn;
 use crate::broker::Publisher;
 use crate::domain::purpose::Lane;
 use crate::providers::ClientSettings;
-use crate::providers::meta::MetaClient;
 use crate::runtime::{ops, process};
 use crate::wiring::{self, Parts, StartError};
-use call::Caller;
+use call::{Adapters, Caller};
 use lane::LaneWorker;
 use recorder::Recorder;
 
@@ -53,9 +52,9 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let recording = tokio::spawn(recorder.run(recorded));
     let settings =
         ClientSettings { call_timeout: parts.config.provider_timeout, ..ClientSettings::default() };
-    let client = MetaClient::new(&settings).map_err(|error| StartError::Refused(error.to_string()))?;
+    let adapters = Adapters::new(&settings).map_err(|error| StartError::Refused(error.to_string()))?;
     let calls = TaskTracker::new();
-    let caller = Arc::new(Caller::new(&parts, client, outcomes, calls.clone()));
+    let caller = Arc::new(Caller::new(&parts, adapters, outcomes, calls.clone()));
 
     let hurry = drained(&parts.stop);
     // One-time codes have their own places: a full standard lane cannot take them.

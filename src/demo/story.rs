@@ -77,8 +77,9 @@ impl<'a> Story<'a> {
             provider: Provider::Sandbox,
             base_url: Some(address(&setting.sandbox_url("/v23.0"))?),
             phone_number_id: Some(setting.phone_number_id.clone()),
+            provider_instance: None,
             token_env: None,
-            rate: RATE,
+            rate: Some(RATE),
         };
         instances::create(&admin, &instance).await?;
         let key = api_keys::Create { account, name: "demo".into() };

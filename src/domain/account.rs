@@ -52,11 +52,63 @@ impl Plan {
     }
 }
 
+/// A counter and its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The account's real limit.
+    pub limit: i32,
+    /// What it has used.
+    pub used: i32,
+    /// Seconds until the period ends.
+    pub ends_in: u32,
+    /// The whole period's length in seconds.
+    pub length: u32,
+}
+
+impl Usage {
+    /// What is left of the limit.
+    #[must_use]
+    pub fn remaining(&self) -> i32 {
+        self.limit.saturating_sub(self.used).max(0)
+    }
+}
+
+/// What an account may still send, in the day and in the month that are running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Today's.
+    pub day: Usage,
+    /// This calendar month's.
+    pub month: Usage,
+}
+
+impl Allowance {
+    /// The limits, and what is used of them in these periods.
+    #[must_use]
+    pub fn new(limits: Limits, periods: &Periods, (day_used, month_used): (i32, i32)) -> Self {
+        let usage = |limit, used, ends_in, length| Usage { limit, used, ends_in, length };
+        Self {
+            day: usage(limits.day, day_used, periods.day_ends_in, periods.day_length),
+            month: usage(limits.month, month_used, periods.month_ends_in, periods.month_length),
+        }
+    }
+
+    /// The same after `more` sends.
+    #[must_use]
+    pub fn after(mut self, more: i32) -> Self {
+        self.day.used = self.day.used.saturating_add(more);
+        self.month.used = self.month.used.saturating_add(more);
+        self
+    }
+}
+
 /// What a send needs to know of the account.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// The tenant.
     pub account_id: i64,
+    /// The plan's name, if it has one.
+    pub plan: Option<Plan>,
     /// `None`: no active plan.
     pub limits: Option<Limits>,
     /// Whether the API access module is enabled.
@@ -76,6 +128,10 @@ pub struct Periods {
     pub day_ends_in: u32,
     /// Seconds until the next month begins.
     pub month_ends_in: u32,
+    /// The day's length in seconds.
+    pub day_length: u32,
+    /// The month's length in seconds.
+    pub month_length: u32,
 }
 
 impl Periods {
@@ -84,19 +140,27 @@ impl Periods {
     pub fn at(now: Timestamp, timezone: &TimeZone) -> Self {
         let day = now.to_zoned(timezone.clone()).date();
         let month = day.first_of_month();
+        let (next_day, next_month) = (day.saturating_add(1.day()), month.saturating_add(1.month()));
         Self {
             day,
             month,
-            day_ends_in: seconds_until(now, day.saturating_add(1.day()), timezone),
-            month_ends_in: seconds_until(now, month.saturating_add(1.month()), timezone),
+            day_ends_in: seconds_until(now, next_day, timezone),
+            month_ends_in: seconds_until(now, next_month, timezone),
+            day_length: seconds_until(beginning(day, timezone, now), next_day, timezone),
+            month_length: seconds_until(beginning(month, timezone, now), next_month, timezone),
         }
     }
 }
 
+/// When `date` begins there; `otherwise` where the calendar ends.
+fn beginning(date: Date, timezone: &TimeZone, otherwise: Timestamp) -> Timestamp {
+    timezone.to_timestamp(date.at(0, 0, 0, 0)).unwrap_or(otherwise)
+}
+
 /// Seconds from `now` to the beginning of `date`, at least 1.
 fn seconds_until(now: Timestamp, date: Date, timezone: &TimeZone) -> u32 {
-    let begin = timezone.to_timestamp(date.at(0, 0, 0, 0)).unwrap_or(now);
-    u32::try_from(begin.as_second() - now.as_second()).unwrap_or(0).max(1)
+    let seconds = beginning(date, timezone, now).as_second() - now.as_second();
+    u32::try_from(seconds).unwrap_or(0).max(1)
 }
 
 #[cfg(test)]
@@ -121,7 +185,8 @@ mod tests {
             (after.day.to_string(), after.month.to_string()),
             ("2026-06-01".into(), "2026-06-01".into())
         );
-        assert_eq!(after.day_ends_in, 86_400);
+        assert_eq!((after.day_ends_in, after.day_length), (86_400, 86_400));
+        assert_eq!((before.month_length, after.month_length), (31 * 86_400, 30 * 86_400));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What Gatepost decides, as pure functions of facts and time: no I/O, no clock, no chance of its own.
 
 pub mod account;
+pub mod decision;
 pub mod event;
 pub mod fold;
 pub mod id;
@@ -15,6 +16,7 @@ pub mod rate;
 pub mod refusal;
 pub mod retry;
 pub mod rules;
+pub mod seen;
 pub mod send_request;
 pub mod status;
 pub mod webhook;

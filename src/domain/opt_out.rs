@@ -1,5 +1,8 @@
 //! STOP and START: recognised when they are the whole message, however they are spelled.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::fold::fold;
 
 /// What somebody asks for by one word.
@@ -11,25 +14,84 @@ pub enum Wish {
     OptIn,
 }
 
-const OPT_OUT: [&str; 16] = [
+/// English, Arabic, French, Spanish, Urdu and Hindi, as people write them in one word or two.
+const OPT_OUT: [&str; 48] = [
     "stop",
     "stopall",
+    "stop all",
     "unsubscribe",
     "cancel",
     "end",
     "quit",
     "optout",
     "opt-out",
+    "opt out",
     "revoke",
     "remove",
-    "arret",
     "إيقاف",
     "أوقف",
     "توقف",
     "إلغاء",
     "إلغاء الاشتراك",
+    "arrêt",
+    "arrêter",
+    "arrêtez",
+    "désabonner",
+    "me désabonner",
+    "désinscrire",
+    "désinscription",
+    "parar",
+    "pare",
+    "alto",
+    "baja",
+    "darme de baja",
+    "cancelar",
+    "detener",
+    "salir",
+    "بند",
+    "بند کریں",
+    "بند کرو",
+    "بند کر دیں",
+    "روکیں",
+    "روکو",
+    "रोकें",
+    "रोको",
+    "रोक दो",
+    "बंद",
+    "बंद करें",
+    "बंद करो",
+    "बंद कर दो",
+    "बन्द",
+    "सदस्यता रद्द करें",
+    "मत भेजो",
 ];
-const OPT_IN: [&str; 3] = ["start", "unstop", "اشتراك"];
+const OPT_IN: [&str; 18] = [
+    "start",
+    "unstop",
+    "اشتراك",
+    "démarrer",
+    "recommencer",
+    "réabonner",
+    "me réabonner",
+    "iniciar",
+    "empezar",
+    "reanudar",
+    "alta",
+    "شروع",
+    "شروع کریں",
+    "شروع کرو",
+    "शुरू",
+    "शुरू करें",
+    "शुरू करो",
+    "चालू करें",
+];
+
+/// The words as they are compared.
+static WISHES: LazyLock<HashMap<String, Wish>> = LazyLock::new(|| {
+    let outs = OPT_OUT.iter().map(|word| (fold(word), Wish::OptOut));
+    let ins = OPT_IN.iter().map(|word| (fold(word), Wish::OptIn));
+    outs.chain(ins).collect()
+});
 
 /// Longer texts are never an opt-out word; folding them would be wasted.
 const LONGEST: usize = 200;
@@ -40,19 +102,12 @@ pub fn wish(text: &str) -> Option<Wish> {
     if text.len() > LONGEST {
         return None;
     }
-    let folded = fold(text);
-    if OPT_OUT.iter().any(|word| fold(word) == folded) {
-        Some(Wish::OptOut)
-    } else if OPT_IN.iter().any(|word| fold(word) == folded) {
-        Some(Wish::OptIn)
-    } else {
-        None
-    }
+    WISHES.get(&fold(text)).copied()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Wish, wish};
+    use super::{OPT_IN, OPT_OUT, WISHES, Wish, wish};
 
     #[test]
     fn the_words_are_found_however_they_are_written() {
@@ -70,21 +125,43 @@ mod tests {
             "إيقـــاف",
             "الغاء الإشتراك",
             "إلغاء",
+            "ARRÊTEZ !",
+            "arreter",
+            "¡BAJA!",
+            "Darme de baja.",
+            "بند کریں۔",
+            "बंद करें।",
         ];
         for text in outs {
             assert_eq!(wish(text), Some(Wish::OptOut), "{text}");
         }
-        for text in ["START", "unstop", "إشتراك"] {
+        for text in ["START", "unstop", "إشتراك", "Démarrer", "Alta", "شروع کریں", "शुरू करें"]
+        {
             assert_eq!(wish(text), Some(Wish::OptIn), "{text}");
         }
     }
 
     #[test]
+    fn every_word_is_a_wish_and_none_is_two() {
+        assert!(OPT_OUT.iter().all(|word| wish(word) == Some(Wish::OptOut)));
+        assert!(OPT_IN.iter().all(|word| wish(word) == Some(Wish::OptIn)));
+        assert!(WISHES.keys().all(|word| !word.is_empty()));
+    }
+
+    #[test]
     fn a_word_inside_a_sentence_is_no_wish() {
         let long = "stop ".repeat(100);
-        for text in
-            ["", "please stop calling the shop", "bus stop", "do not cancel", "توقف الباص", "starting", &long]
-        {
+        for text in [
+            "",
+            "please stop calling the shop",
+            "bus stop",
+            "do not cancel",
+            "توقف الباص",
+            "बंद दुकान",
+            "no pare aquí",
+            "starting",
+            &long,
+        ] {
             assert_eq!(wish(text), None, "{text}");
         }
     }

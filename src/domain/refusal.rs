@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::account::Usage;
+
 /// Why a request is not served. Variants up to `Internal` are the documents' catalogue, in its order, which is
 /// also the precedence when several apply; the rest are about HTTP itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,19 +34,28 @@ pub enum Refusal {
     MonthlyLimit(Usage),
     /// 403: the recipient opted out.
     RecipientSuppressed,
-    /// 429: the sender's backlog is longer than its lane allows.
+    /// 429: too much at once: the sender's backlog, one-time codes to one person, or what the rules found.
     SendingThrottled {
-        /// Seconds until the request would be accepted, where known.
+        /// Seconds until the request is worth repeating, where known.
         retry_after: Option<u32>,
+        /// What the rules found, at least 65.
+        risk_score: u8,
     },
     /// 423: the instance waits for a review.
     InstancePaused,
+    /// 403: the rules found it to be what is not sent here.
+    PolicyViolation {
+        /// What the rules found, at least 90.
+        risk_score: u8,
+    },
     /// 502: the connection is closed, or the provider refused for good.
     GatewaySendFailed,
     /// 500: our own failure; nothing was done.
     Internal,
     /// 422: the `Idempotency-Key` was used with another body.
     IdempotencyKeyReused,
+    /// 401: a provider called an address of no instance.
+    UnknownCallbackToken,
     /// 404: no such path.
     NotFound,
     /// 405: the path exists, the method does not.
@@ -55,17 +66,6 @@ pub enum Refusal {
     PayloadTooLarge,
     /// 431: too many request headers, or too large.
     HeadersTooLarge,
-}
-
-/// A counter and its limit, as shown in a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// The account's real limit.
-    pub limit: i32,
-    /// What it has used.
-    pub used: i32,
-    /// Seconds until the period ends.
-    pub retry_after: u32,
 }
 
 /// How a decision is called in the policy log and in `details.action`.
@@ -154,8 +154,10 @@ impl Refusal {
             | Self::MonthlyLimit(_)
             | Self::RecipientSuppressed
             | Self::SendingThrottled { .. }
-            | Self::InstancePaused => self.judged_entry(),
+            | Self::InstancePaused
+            | Self::PolicyViolation { .. } => self.judged_entry(),
             Self::IdempotencyKeyReused
+            | Self::UnknownCallbackToken
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::RequestTimeout
@@ -196,10 +198,15 @@ impl Refusal {
                 429,
                 "Sending speed has been temporarily limited to protect gateway reliability and prevent bulk messaging.",
             ),
-            _ => (
+            Self::InstancePaused => (
                 "instance_paused_for_review",
                 423,
                 "This instance has been paused for responsible messaging review.",
+            ),
+            _ => (
+                "policy_violation",
+                403,
+                "This message appears to violate WhatsApp Gateway responsible messaging rules. Bulk marketing, spam, and cold outreach are not allowed.",
             ),
         }
     }
@@ -211,6 +218,9 @@ impl Refusal {
                 422,
                 "This Idempotency-Key was already used with a different request body.",
             ),
+            Self::UnknownCallbackToken => {
+                ("invalid_callback_token", 401, "This is the callback address of no instance.")
+            }
             Self::NotFound => ("not_found", 404, "There is nothing at this path."),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", 405, "This path does not support the request method.")
@@ -256,7 +266,8 @@ impl Refusal {
             | Self::PurposeNotAllowed
             | Self::RecipientSuppressed
             | Self::SendingThrottled { .. }
-            | Self::InstancePaused => {
+            | Self::InstancePaused
+            | Self::PolicyViolation { .. } => {
                 Details::Judged { action: self.action(), risk_score: self.risk_score() }
             }
             _ => Details::Nothing([]),
@@ -279,7 +290,7 @@ impl Refusal {
         match self {
             Self::PurposeNotAllowed | Self::RecipientSuppressed | Self::InstancePaused => 100,
             Self::DailyLimit(_) | Self::MonthlyLimit(_) => 90,
-            Self::SendingThrottled { .. } => 65,
+            Self::SendingThrottled { risk_score, .. } | Self::PolicyViolation { risk_score } => *risk_score,
             _ => 0,
         }
     }
@@ -288,8 +299,8 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::DailyLimit(usage) | Self::MonthlyLimit(usage) => Some(usage.retry_after),
-            Self::SendingThrottled { retry_after } => *retry_after,
+            Self::DailyLimit(usage) | Self::MonthlyLimit(usage) => Some(usage.ends_in),
+            Self::SendingThrottled { retry_after, .. } => *retry_after,
             Self::Internal => Some(5),
             _ => None,
         }

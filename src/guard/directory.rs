@@ -12,7 +12,6 @@ use moka::future::Cache;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Hidden;
-use crate::domain::instance::Instance;
 use crate::store::directory::{self as rows, Key};
 use crate::store::notices::{self, Notice};
 use crate::store::{Pool, StoreError};
@@ -25,7 +24,7 @@ const CAPACITY: u64 = 100_000;
 pub struct Directory {
     pool: Pool,
     keys: Cache<Vec<u8>, Option<Arc<Key>>>,
-    instances: Cache<(i64, String), Option<Instance>>,
+    instances: Cache<(i64, String), bool>,
     /// How many changes were announced.
     changes: Arc<AtomicU64>,
 }
@@ -81,16 +80,12 @@ impl Directory {
         self.remembered(&self.keys, hash.clone(), look_up).await
     }
 
-    /// The account's instance of that name.
+    /// Whether the account has an instance of that name. Its state is not remembered: the commit looks at it.
     ///
     /// # Errors
     /// [`StoreError`] when it is not remembered and cannot be looked up.
-    pub async fn instance(
-        &self,
-        account_id: i64,
-        instance_id: &str,
-    ) -> Result<Option<Instance>, Arc<StoreError>> {
-        let look_up = async { rows::instance(&self.pool.get().await?, account_id, instance_id).await };
+    pub async fn has_instance(&self, account_id: i64, instance_id: &str) -> Result<bool, Arc<StoreError>> {
+        let look_up = async { rows::has_instance(&self.pool.get().await?, account_id, instance_id).await };
         self.remembered(&self.instances, (account_id, instance_id.to_owned()), look_up).await
     }
 

@@ -7,8 +7,11 @@ use serde::Serialize;
 use tracing::info;
 use uuid::Uuid;
 
+use crate::domain::account::{Allowance, Usage};
 use crate::domain::refusal::Refusal;
 
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -18,6 +21,21 @@ struct Success {
     status: &'static str,
     message_id: Uuid,
     log_id: i64,
+}
+
+/// A refusal on its way to the caller.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Why.
+    pub(super) refusal: Refusal,
+    /// What the account has left, where that is known.
+    pub(super) allowance: Option<Allowance>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, allowance: None }
+    }
 }
 
 /// `{"success":true,…}` with the message's two names.
@@ -51,12 +69,31 @@ pub(super) fn name(response: &mut Response<Body>, request_id: &str) {
     }
 }
 
+/// Says what the account has left, as `RateLimit-Policy` and `RateLimit`
+/// (draft-ietf-httpapi-ratelimit-headers): a quota a day and a quota a calendar month.
+pub(super) fn show_allowance(response: &mut Response<Body>, allowance: &Allowance) {
+    let quotas = [("day", &allowance.day), ("month", &allowance.month)];
+    let list = |item: fn(&str, &Usage) -> String| {
+        HeaderValue::from_str(&quotas.map(|(name, usage)| item(name, usage)).join(", "))
+    };
+    let policy = list(|name, usage| format!("\"{name}\";q={};w={}", usage.limit.max(0), usage.length));
+    let left = list(|name, usage| format!("\"{name}\";r={};t={}", usage.remaining(), usage.ends_in));
+    if let (Ok(policy), Ok(left)) = (policy, left) {
+        response.headers_mut().insert(RATE_LIMIT_POLICY, policy);
+        response.headers_mut().insert(RATE_LIMIT, left);
+    }
+}
+
 /// A refusal as the answer to a request, with `Retry-After` where a time is known; logged.
-pub(super) fn refuse(request_id: &str, refusal: &Refusal) -> Response<Body> {
+pub(super) fn refuse(request_id: &str, refused: &Refused) -> Response<Body> {
+    let refusal = &refused.refusal;
     info!(request_id, error = refusal.code(), "refused");
     let mut response = json(refusal.http_status(), refused_body(refusal));
     if let Some(seconds) = refusal.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(allowance) = &refused.allowance {
+        show_allowance(&mut response, allowance);
     }
     name(&mut response, request_id);
     response
@@ -75,9 +112,9 @@ pub fn headers_too_large() -> String {
 }
 
 pub(super) async fn not_found() -> Response<Body> {
-    refuse(&new_request_id(), &Refusal::NotFound)
+    refuse(&new_request_id(), &Refusal::NotFound.into())
 }
 
 pub(super) async fn method_not_allowed() -> Response<Body> {
-    refuse(&new_request_id(), &Refusal::MethodNotAllowed)
+    refuse(&new_request_id(), &Refusal::MethodNotAllowed.into())
 }

@@ -17,7 +17,7 @@ const LENGTH: usize = 51;
 /// The key of the request. Keys are found by their hash, so nothing secret is compared byte by byte.
 pub(super) async fn authenticate(intake: &Intake, headers: &HeaderMap) -> Result<Arc<Key>, Refusal> {
     let key = bearer(headers).ok_or(Refusal::InvalidApiKey)?;
-    let found = intake.directory.key(api_key_hash(key)).await.map_err(|error| {
+    let found = intake.guard.directory.key(api_key_hash(key)).await.map_err(|error| {
         tracing::error!(%error, "cannot look up a key");
         Refusal::Internal
     })?;

@@ -13,10 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::broker::{Publisher, Queue};
+use crate::domain::account::Allowance;
 use crate::domain::id::MessageKey;
 use crate::domain::job::Kind;
 use crate::domain::purpose::Lane;
-use crate::store::acceptance::{self, Draft, Verdict};
+use crate::domain::refusal::Refusal;
+use crate::guard::batch::{Batch, CodeLimits, Ruling};
+use crate::store::acceptance::{self, Draft, Judged};
 use crate::store::{Pool, StoreError};
 
 /// Most drafts in one commit.
@@ -29,7 +32,7 @@ const OPENINGS: u32 = 8;
 const WAITING: usize = 4_096;
 /// Most publishes that wait for their confirm; beyond it the ids are left to `sweep`.
 const PUBLISHING: usize = 256;
-/// A caller is told within this time; the database's own limits are shorter.
+/// A caller is told within this time. What has not been written by then is not written any more.
 const LONGEST_WAIT: Duration = Duration::from_millis(4_700);
 
 /// Hands drafts to the committing task; cloning shares it.
@@ -39,6 +42,22 @@ pub struct Committer(mpsc::Sender<Waiting>);
 struct Waiting {
     draft: Draft,
     caller: oneshot::Sender<Verdict>,
+}
+
+/// What became of a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is decided, and in the policy log.
+    Decided {
+        /// Its row there.
+        log_id: i64,
+        /// Why it is refused, unless it is a message now.
+        refusal: Option<Refusal>,
+        /// What the account has left; `None`: it has no plan.
+        allowance: Option<Allowance>,
+    },
+    /// Its idempotency key was taken meanwhile; nothing was written.
+    Duplicate,
 }
 
 /// The draft was not committed, or nobody knows.
@@ -64,20 +83,31 @@ struct Task {
     pool: Pool,
     publisher: Publisher,
     publishing: Arc<Semaphore>,
+    code_limits: CodeLimits,
     due_ms: i32,
     held: Vec<Waiting>,
+}
+
+/// How far a batch has come.
+enum Progress {
+    /// It is committed.
+    Decided(Vec<Verdict>),
+    /// An account's day or month has no counters yet; nothing was written.
+    NoCounters,
+    /// Somebody has given up meanwhile, and was told that nothing was accepted; nothing was written.
+    CallersGone,
 }
 
 /// Starts the committing task. After `stop` it commits what its callers still hand in, until the last of them is gone.
 pub(super) fn start(
     pool: Pool,
     publisher: Publisher,
-    due_ms: i32,
+    (code_limits, due_ms): (CodeLimits, i32),
     stop: CancellationToken,
 ) -> (Committer, JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let publishing = Arc::new(Semaphore::new(PUBLISHING));
-    let task = Task { pool, publisher, publishing, due_ms, held: Vec::new() };
+    let task = Task { pool, publisher, publishing, code_limits, due_ms, held: Vec::new() };
     (Committer(sender), tokio::spawn(task.run(receiver, stop)))
 }
 
@@ -115,10 +145,8 @@ impl Task {
                 continue;
             }
             let draft = &waiting.draft;
-            let same_day = draft
-                .message
-                .as_ref()
-                .is_none_or(|message| *days.entry(draft.account_id).or_insert(message.day) == message.day);
+            let same_day = draft.message().is_none()
+                || *days.entry(draft.account_id).or_insert(draft.periods.day) == draft.periods.day;
             let key = draft.idempotency_key().map(|(account, key)| (account, key.to_owned()));
             if same_day && key.is_none_or(|key| keys.insert(key)) {
                 batch.push(waiting);
@@ -140,14 +168,21 @@ impl Task {
                 continue;
             }
             let drafts: Vec<Draft> = part.iter().map(|waiting| waiting.draft.clone()).collect();
-            match self.write(&drafts).await {
-                Ok(verdicts) => {
-                    // What was accepted is concluded whatever becomes of the others.
-                    let without = self.conclude(part, verdicts);
-                    if !without.is_empty() && opened < OPENINGS {
-                        opened += 1;
-                        parts.push(self.open_periods(without).await);
+            let all_there = || part.iter().all(|waiting| !waiting.caller.is_closed());
+            match self.decide(&drafts, all_there).await {
+                Ok(Progress::Decided(verdicts)) => self.conclude(part, verdicts),
+                Ok(Progress::CallersGone) => {
+                    part.retain(|waiting| !waiting.caller.is_closed());
+                    parts.push(part);
+                }
+                Ok(Progress::NoCounters) if opened < OPENINGS => {
+                    opened += 1;
+                    if self.open_periods(&drafts).await {
+                        parts.push(part);
                     }
+                }
+                Ok(Progress::NoCounters) => {
+                    error!(drafts = part.len(), "counters not found after they were opened");
                 }
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => {
                     conflicts += 1;
@@ -164,37 +199,50 @@ impl Task {
         }
     }
 
-    async fn write(&self, drafts: &[Draft]) -> Result<Vec<Verdict>, StoreError> {
-        let session = self.pool.get().await?;
-        acceptance::commit(&session, drafts, self.due_ms).await
-    }
-
-    /// Opens the counters of drafts that found none; gives those that can be committed now.
-    async fn open_periods(&self, waiting: Vec<Waiting>) -> Vec<Waiting> {
-        let drafts: Vec<Draft> = waiting.iter().map(|waiting| waiting.draft.clone()).collect();
-        let open = async { acceptance::open_periods(&self.pool.get().await?, &drafts).await };
-        match open.await {
-            Ok(()) => waiting,
-            Err(error) => {
-                error!(%error, drafts = drafts.len(), "counters not opened");
-                Vec::new()
-            }
+    /// Decides on the drafts and commits that, if their callers are still there once everything is known.
+    async fn decide(&self, drafts: &[Draft], all_there: impl Fn() -> bool) -> Result<Progress, StoreError> {
+        let mut session = self.pool.get().await?;
+        let mut gathered = acceptance::gather(&mut session, drafts).await?;
+        let asking = drafts.iter().zip(&gathered.known).filter(|(draft, _)| draft.message().is_some());
+        if asking.into_iter().any(|(_, known)| known.used.is_none()) {
+            gathered.release().await?;
+            return Ok(Progress::NoCounters);
         }
+        if !all_there() {
+            gathered.release().await?;
+            return Ok(Progress::CallersGone);
+        }
+        let mut batch = Batch::new(self.code_limits, std::mem::take(&mut gathered.seen));
+        let rulings: Vec<Ruling> =
+            drafts.iter().zip(&gathered.known).map(|(draft, known)| batch.judge(draft, known)).collect();
+        let decided: Vec<(&Draft, &Judged)> = drafts
+            .iter()
+            .zip(&rulings)
+            .filter_map(|(draft, ruling)| Some((draft, ruling.judged()?)))
+            .collect();
+        let written = gathered.write(&decided, &batch.record(), self.due_ms).await?;
+        Ok(Progress::Decided(verdicts(rulings, written)))
     }
 
-    /// Answers the callers and publishes what was accepted. Gives back the first drafts of an account's day or month, whose
-    /// counters must be opened before.
-    fn conclude(&self, batch: Vec<Waiting>, verdicts: Vec<Verdict>) -> Vec<Waiting> {
-        let mut without = Vec::new();
+    /// Opens the counters of drafts that found none; whether that went well.
+    async fn open_periods(&self, drafts: &[Draft]) -> bool {
+        let open = async { acceptance::open_periods(&self.pool.get().await?, drafts).await };
+        let opened = open.await;
+        if let Err(error) = &opened {
+            error!(%error, drafts = drafts.len(), "counters not opened");
+        }
+        opened.is_ok()
+    }
+
+    /// Answers the callers and publishes what was accepted.
+    fn conclude(&self, batch: Vec<Waiting>, verdicts: Vec<Verdict>) {
         let mut accepted: [(Lane, Vec<MessageKey>); 2] = Lane::ALL.map(|lane| (lane, Vec::new()));
         for (waiting, verdict) in batch.into_iter().zip(verdicts) {
-            if verdict == Verdict::NoCounters {
-                without.push(waiting);
-                continue;
-            }
-            if let (Verdict::Accepted { .. }, Some(message)) = (&verdict, &waiting.draft.message) {
+            if let (Verdict::Decided { refusal: None, .. }, Some(message)) =
+                (&verdict, waiting.draft.message())
+            {
                 let key = MessageKey { account_id: waiting.draft.account_id, message_id: message.message_id };
-                let lane = usize::from(message.lane == Lane::Standard);
+                let lane = usize::from(message.purpose.lane() == Lane::Standard);
                 accepted[lane].1.push(key);
             }
             // A caller who gave up has an accepted message nevertheless: it is durable, and delivered.
@@ -205,7 +253,6 @@ impl Task {
                 self.publish(Queue::of(lane), keys);
             }
         }
-        without
     }
 
     fn publish(&self, queue: Queue, keys: Vec<MessageKey>) {
@@ -219,4 +266,17 @@ impl Task {
             drop(place);
         });
     }
+}
+
+/// The rulings, with their rows in the policy log. What was not written is a duplicate.
+fn verdicts(rulings: Vec<Ruling>, written: Vec<Option<i64>>) -> Vec<Verdict> {
+    let mut written = written.into_iter();
+    let verdict = |ruling| match ruling {
+        Ruling::Duplicate => Verdict::Duplicate,
+        Ruling::Judged { judged, allowance, .. } => match written.next().flatten() {
+            Some(log_id) => Verdict::Decided { log_id, refusal: judged.decision.refusal, allowance },
+            None => Verdict::Duplicate,
+        },
+    };
+    rulings.into_iter().map(verdict).collect()
 }

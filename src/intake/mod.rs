@@ -4,16 +4,18 @@
 
 mod answer;
 mod authenticate;
+mod check;
 mod committer;
 mod outcomes;
 mod request;
 mod send;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::post;
+use axum::routing::{get, post};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -21,20 +23,20 @@ pub use answer::headers_too_large;
 pub use committer::Committer;
 
 use crate::broker::Publisher;
-use crate::guard::directory::Directory;
-use crate::runtime::clock::Clock;
-use crate::runtime::secrets::SecretKey;
+use crate::guard::Guard;
+use crate::guard::batch::CodeLimits;
+use crate::guard::refusals::Refusals;
 use crate::store::Pool;
 use outcomes::Outcomes;
 
 /// What the handlers share.
 pub struct Intake {
-    directory: Directory,
+    guard: Guard,
+    refusals: Refusals,
+    code_limits: CodeLimits,
     committer: Committer,
     outcomes: Outcomes,
     pool: Pool,
-    secret_key: SecretKey,
-    clock: Clock,
     body_timeout: Duration,
 }
 
@@ -44,12 +46,12 @@ pub struct Parts {
     pub pool: Pool,
     /// Where accepted ids are published.
     pub publisher: Publisher,
-    /// Keys and instances.
-    pub directory: Directory,
-    /// For the keyed hash of recipients.
-    pub secret_key: SecretKey,
-    /// For the accounts' days.
-    pub clock: Clock,
+    /// What sends are judged with.
+    pub guard: Guard,
+    /// How many one-time codes one recipient may be sent.
+    pub code_limits: CodeLimits,
+    /// How many requests a second may be refused to one key.
+    pub refusals_per_second: u32,
     /// How long a customer may take to send a body.
     pub body_timeout: Duration,
     /// How long after acceptance somebody looks at a message that nobody has claimed, in milliseconds.
@@ -58,18 +60,25 @@ pub struct Parts {
 
 /// The customers' API, and the task that commits for it; the task ends when it has committed everything after `stop`.
 pub fn start(parts: Parts, stop: &CancellationToken) -> (Router, JoinHandle<()>) {
-    let (committer, task) = committer::start(parts.pool.clone(), parts.publisher, parts.due_ms, stop.clone());
+    let (committer, task) = committer::start(
+        parts.pool.clone(),
+        parts.publisher,
+        (parts.code_limits, parts.due_ms),
+        stop.clone(),
+    );
     let intake = Intake {
-        directory: parts.directory,
+        guard: parts.guard,
+        refusals: Refusals::new(parts.refusals_per_second),
+        code_limits: parts.code_limits,
         committer,
         outcomes: Outcomes::start(parts.pool.clone(), stop.clone()),
         pool: parts.pool,
-        secret_key: parts.secret_key,
-        clock: parts.clock,
         body_timeout: parts.body_timeout,
     };
     let router = Router::new()
         .route("/api/send-message", post(send::send))
+        .route("/api/check-message", post(check::check))
+        .route("/api/usage", get(usage::usage))
         .method_not_allowed_fallback(answer::method_not_allowed)
         .fallback(answer::not_found)
         .with_state(Arc::new(intake));

@@ -1,8 +1,8 @@
 //! `POST /api/send-message`.
 //!
 //! Order of the checks, and so of the errors: media type, key, JSON, fields, module, plan, instance, purpose present,
-//! purpose allowed, daily limit, monthly limit, suppression, backlog, review, connection. The middle part is judged by
-//! the commit itself, where it is exact.
+//! purpose allowed, daily limit, monthly limit, suppression, throttling, review, rules, connection. From the limits on
+//! they are judged by the commit, where they are exact.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,27 +14,26 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::Intake;
-use super::answer::{json, name, new_request_id, refuse, refused_body, success};
+use super::answer::{Refused, json, name, new_request_id, refuse, refused_body, show_allowance, success};
 use super::authenticate::authenticate;
+use super::committer::Verdict;
 use super::outcomes::Outcome;
 use super::request::{check_media_type, idempotency_key, preferred_wait, read_body};
-use crate::domain::account::{Limits, Periods};
+use crate::domain::account::{Allowance, Periods};
+use crate::domain::decision::THROTTLED;
 use crate::domain::id::MessageKey;
-use crate::domain::purpose::Purpose;
-use crate::domain::refusal::{Action, Refusal, Usage};
+use crate::domain::refusal::Refusal;
 use crate::domain::send_request::{self, SendRequest};
-use crate::guard::{self, Judgement};
+use crate::guard::Asker;
 use crate::runtime::secrets::sha256;
-use crate::store::acceptance::{Draft, NewMessage, Verdict};
+use crate::store::acceptance::Draft;
 use crate::store::directory::Key;
-use crate::store::idempotency;
+use crate::store::{StoreError, idempotency, quota};
 
 /// One request on its way through the checks.
 struct Asking<'a> {
     intake: &'a Intake,
-    key: Arc<Key>,
-    request_id: String,
-    idempotency: Option<(String, Vec<u8>)>,
+    asker: Asker,
     wait: Option<Duration>,
 }
 
@@ -47,7 +46,7 @@ pub(super) async fn send(State(intake): State<Arc<Intake>>, request: Request) ->
             name(&mut response, &request_id);
             response
         }
-        Err(refusal) => refuse(&request_id, &refusal),
+        Err(refused) => refuse(&request_id, &refused),
     }
 }
 
@@ -56,156 +55,112 @@ async fn receive(
     headers: &HeaderMap,
     body: Body,
     request_id: String,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, Refused> {
     check_media_type(headers)?;
     let key = authenticate(intake, headers).await?;
-    let mut asking = Asking { intake, key, request_id, idempotency: None, wait: preferred_wait(headers) };
-    let parsed = asking.parse(headers, body).await;
-    match parsed {
-        Ok(request) => match asking.replay().await? {
-            Some(answer) => Ok(answer),
-            None => asking.judge(request).await,
-        },
-        Err(refusal) => Err(asking.log(refusal, None, None).await?),
+    within_budget(intake, &key)?;
+    let asker = Asker { key, request_id, idempotency: None };
+    let mut asking = Asking { intake, asker, wait: preferred_wait(headers) };
+    let answer = asking.answer(headers, body).await;
+    if let Err(refused) = &answer
+        && refused.refusal != Refusal::Internal
+    {
+        intake.refusals.spend(asking.asker.key.key_id, intake.guard.clock.now(), refused.allowance);
     }
+    answer
+}
+
+/// Refuses a caller that was refused too often, at no cost.
+pub(super) fn within_budget(intake: &Intake, key: &Key) -> Result<(), Refused> {
+    let Some(slowed) = intake.refusals.slowed(key.key_id, intake.guard.clock.now()) else { return Ok(()) };
+    let seconds = u32::try_from(slowed.wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    let refusal = Refusal::SendingThrottled { retry_after: Some(seconds), risk_score: THROTTLED };
+    Err(Refused { refusal, allowance: slowed.allowance })
 }
 
 impl Asking<'_> {
+    async fn answer(&mut self, headers: &HeaderMap, body: Body) -> Result<Response<Body>, Refused> {
+        match self.parse(headers, body).await {
+            Ok(request) => match self.replay().await? {
+                Some(answer) => Ok(answer),
+                None => self.judge(request).await,
+            },
+            Err(refusal) => self.decide(self.intake.guard.refused(&self.asker, refusal)).await,
+        }
+    }
+
     async fn parse(&mut self, headers: &HeaderMap, body: Body) -> Result<SendRequest, Refusal> {
         let body = read_body(body, self.intake.body_timeout).await?;
         let request = send_request::parse(&body)?;
-        self.idempotency = idempotency_key(headers)?.map(|key| (key, sha256(&body)));
+        self.asker.idempotency = idempotency_key(headers)?.map(|key| (key, sha256(&body)));
         Ok(request)
     }
 
     /// The first answer again, where this request was answered before.
-    async fn replay(&self) -> Result<Option<Response<Body>>, Refusal> {
-        let Some((key, body_hash)) = &self.idempotency else { return Ok(None) };
+    async fn replay(&self) -> Result<Option<Response<Body>>, Refused> {
+        let Some((key, body_hash)) = &self.asker.idempotency else { return Ok(None) };
+        let account = &self.asker.key.account;
         let found = async {
             let session = self.intake.pool.get().await?;
-            idempotency::find(&session, self.key.account.account_id, key).await
+            let Some(first) = idempotency::find(&session, account.account_id, key).await? else {
+                return Ok(None);
+            };
+            let periods = Periods::at(self.intake.guard.clock.now(), &account.timezone);
+            let used = quota::used(&session, account.account_id, &periods).await?;
+            Ok(Some((first, account.limits.map(|limits| Allowance::new(limits, &periods, used)))))
         };
-        let Some(first) = found.await.map_err(|error| self.internal(&error))? else { return Ok(None) };
+        let Some((first, allowance)) = found.await.map_err(|error| self.internal(&error))? else {
+            return Ok(None);
+        };
         if first.body_hash != *body_hash {
-            return Err(Refusal::IdempotencyKeyReused);
+            return Err(Refused { refusal: Refusal::IdempotencyKeyReused, allowance });
         }
         let (status, body) =
             first.answer.unwrap_or_else(|| (202, success("queued", first.message_id, first.log_id)));
         let mut response = json(status, body);
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        if let Some(allowance) = allowance {
+            show_allowance(&mut response, &allowance);
+        }
         Ok(Some(response))
     }
 
-    async fn judge(&self, request: SendRequest) -> Result<Response<Body>, Refusal> {
-        let judgement = guard::judge(&self.intake.directory, &self.key, &request)
-            .await
-            .map_err(|error| self.internal(&error))?;
-        match judgement {
-            Judgement::Refused(refusal) => {
-                let purpose = match request.purpose {
-                    send_request::DeclaredPurpose::Allowed(purpose) => Some(purpose),
-                    _ => None,
-                };
-                Err(self.log(refusal, Some(request.instance_id), purpose).await?)
-            }
-            Judgement::Passed { purpose, limits, held_back } => {
-                self.accept(request, purpose, limits, held_back).await
-            }
-        }
+    async fn judge(&self, request: SendRequest) -> Result<Response<Body>, Refused> {
+        let draft =
+            self.intake.guard.draft(&self.asker, request).await.map_err(|error| self.internal(&error))?;
+        self.decide(draft).await
     }
 
-    /// Logs a refusal that needs no look at the counters; gives it back, or the failure to log it.
-    async fn log(
-        &self,
-        refusal: Refusal,
-        instance_id: Option<String>,
-        purpose: Option<Purpose>,
-    ) -> Result<Refusal, Refusal> {
-        let draft = Draft {
-            instance_id,
-            purpose: purpose.map(Purpose::as_str),
-            refused: Some(refusal.code()),
-            judged: (refusal.action().as_str(), i16::from(refusal.risk_score())),
-            ..self.draft()
-        };
-        self.commit(draft).await?;
-        Ok(refusal)
-    }
-
-    async fn accept(
-        &self,
-        request: SendRequest,
-        purpose: Purpose,
-        limits: Limits,
-        held_back: Option<Refusal>,
-    ) -> Result<Response<Body>, Refusal> {
-        let periods = Periods::at(self.intake.clock.now(), &self.key.account.timezone);
-        let message_id = Uuid::now_v7();
-        let validity = purpose.validity_seconds().min(request.validity_seconds.unwrap_or(u32::MAX));
-        let judged = held_back.as_ref().map_or((Action::Allow, 0), |r| (r.action(), r.risk_score()));
-        let draft = Draft {
-            instance_id: Some(request.instance_id),
-            purpose: Some(purpose.as_str()),
-            recipient_hash: Some(self.intake.secret_key.phone_hash(request.phone.digits())),
-            judged: (judged.0.as_str(), i16::from(judged.1)),
-            message: Some(NewMessage {
-                message_id,
-                lane: purpose.lane(),
-                recipient: request.phone.digits().to_owned(),
-                body: request.message,
-                validity_seconds: validity.cast_signed(),
-                day: periods.day,
-                month: periods.month,
-                day_limit: limits.day,
-                month_limit: limits.month,
-                essential: purpose == Purpose::Authentication,
-                idempotency: self.idempotency.clone(),
-                held_back: held_back.as_ref().map(Refusal::code),
-            }),
-            ..self.draft()
-        };
-        match self.commit(draft).await? {
-            Verdict::Accepted { log_id } => Ok(self.accepted(message_id, log_id).await),
-            Verdict::Refused { code, used, wait_seconds } => {
-                // Somebody with the same key may have been faster, and have used up what was left.
-                if let Some(answer) = self.replay().await? {
-                    return Ok(answer);
+    /// Has the draft decided on and logged.
+    async fn decide(&self, draft: Draft) -> Result<Response<Body>, Refused> {
+        let message_id = draft.message().map(|message| message.message_id);
+        let verdict = self.intake.committer.commit(draft).await.map_err(|_| Refusal::Internal)?;
+        match (verdict, message_id) {
+            (Verdict::Decided { refusal: Some(refusal), allowance, .. }, _) => {
+                Err(Refused { refusal, allowance })
+            }
+            (Verdict::Decided { log_id, refusal: None, allowance }, Some(message_id)) => {
+                let mut response = self.accepted(message_id, log_id).await;
+                if let Some(allowance) = allowance {
+                    show_allowance(&mut response, &allowance);
                 }
-                Err(late_refusal(&code, held_back, limits, periods, (used, wait_seconds)))
+                Ok(response)
             }
             // Somebody with the same key was faster: the answer is theirs.
-            Verdict::Duplicate => self.replay().await?.ok_or(Refusal::Internal),
-            Verdict::NoCounters => Err(Refusal::Internal),
+            (Verdict::Duplicate, _) => self.replay().await?.ok_or(Refusal::Internal.into()),
+            (Verdict::Decided { refusal: None, .. }, None) => Err(Refusal::Internal.into()),
         }
     }
 
-    fn draft(&self) -> Draft {
-        Draft {
-            account_id: self.key.account.account_id,
-            key_id: self.key.key_id,
-            instance_id: None,
-            purpose: None,
-            request_id: self.request_id.clone(),
-            recipient_hash: None,
-            refused: None,
-            judged: (Action::Allow.as_str(), 0),
-            message: None,
-        }
-    }
-
-    async fn commit(&self, draft: Draft) -> Result<Verdict, Refusal> {
-        self.intake.committer.commit(draft).await.map_err(|_| Refusal::Internal)
-    }
-
-    fn internal(&self, error: &crate::store::StoreError) -> Refusal {
-        error!(request_id = self.request_id, %error, "request failed");
+    fn internal(&self, error: &StoreError) -> Refusal {
+        error!(request_id = self.asker.request_id, %error, "request failed");
         Refusal::Internal
     }
 
     /// The answer to an accepted message: the 202, or, where the caller prefers to wait, the outcome.
     async fn accepted(&self, message_id: Uuid, log_id: i64) -> Response<Body> {
-        let account_id = self.key.account.account_id;
-        info!(request_id = self.request_id, account_id, %message_id, log_id, "accepted");
+        let account_id = self.asker.key.account.account_id;
+        info!(request_id = self.asker.request_id, account_id, %message_id, log_id, "accepted");
         let queued = json(202, success("queued", message_id, log_id));
         let Some(wait) = self.wait else { return queued };
         let waited = self.intake.outcomes.wait(MessageKey { account_id, message_id }, wait).await;
@@ -226,37 +181,17 @@ impl Asking<'_> {
 
     /// An answer that a repeat of the request must get as well.
     async fn kept(&self, status: u16, body: String) -> Response<Body> {
-        if let Some((key, _)) = &self.idempotency {
+        if let Some((key, _)) = &self.asker.idempotency {
+            let account_id = self.asker.key.account.account_id;
             let keep = async {
                 let session = self.intake.pool.get().await?;
-                idempotency::keep_answer(&session, self.key.account.account_id, key, status, &body).await
+                idempotency::keep_answer(&session, account_id, key, status, &body).await
             };
             // A repeat then gets the 202 of the same message: less, but not wrong.
             if let Err(error) = keep.await {
-                error!(request_id = self.request_id, %error, "cannot keep the answer");
+                error!(request_id = self.asker.request_id, %error, "cannot keep the answer");
             }
         }
         json(status, body)
-    }
-}
-
-/// The refusal the commit decided on.
-fn late_refusal(
-    code: &str,
-    held_back: Option<Refusal>,
-    limits: Limits,
-    periods: Periods,
-    (used, wait_seconds): (i32, u32),
-) -> Refusal {
-    match code {
-        "daily_message_limit_exceeded" => {
-            Refusal::DailyLimit(Usage { limit: limits.day, used, retry_after: periods.day_ends_in })
-        }
-        "monthly_message_limit_exceeded" => {
-            Refusal::MonthlyLimit(Usage { limit: limits.month, used, retry_after: periods.month_ends_in })
-        }
-        "recipient_suppressed" => Refusal::RecipientSuppressed,
-        "sending_throttled" => Refusal::SendingThrottled { retry_after: Some(wait_seconds.max(1)) },
-        _ => held_back.unwrap_or(Refusal::Internal),
     }
 }

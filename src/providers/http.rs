@@ -55,30 +55,48 @@ pub(super) fn client(settings: &ClientSettings) -> Result<reqwest::Client, Clien
         .map_err(ClientError::Setup)
 }
 
-/// What a call without an answer proves.
+/// How a call ended without an answer.
+pub(super) enum Broken {
+    /// It could not be begun at all.
+    Unusable,
+    /// Certainly before the request was written.
+    Unsent(&'static str),
+    /// After the request could have been written.
+    Unknown(&'static str),
+}
+
+impl Broken {
+    /// What is known of the call.
+    pub(super) fn of(error: &reqwest::Error) -> Self {
+        if error.is_builder() {
+            return Self::Unusable;
+        }
+        if error.is_connect() {
+            return Self::Unsent(match (error.is_dns(), error.is_timeout()) {
+                (true, _) => "the provider's name was not resolved",
+                (false, true) => "connecting took too long",
+                (false, false) => "no connection, or no TLS on it",
+            });
+        }
+        if was_never_written(error) {
+            return Self::Unsent("the connection closed before the request was written");
+        }
+        if error.is_timeout() {
+            return Self::Unknown("no answer within the call's time limit");
+        }
+        Self::Unknown("the connection broke before a whole answer came")
+    }
+}
+
+/// What a send without an answer proves.
 pub(super) fn broken_call(error: &reqwest::Error) -> Outcome {
-    let certainly_unsent = |reason: &str| Outcome::Failed(Failure::new(Class::Retry, reason));
-    let unknown = |reason: &str| Outcome::Unknown { reason: reason.to_owned() };
-    if error.is_builder() {
-        return Outcome::Failed(Failure::new(
-            Class::Instance,
-            "the provider's address or token is not usable",
-        ));
+    match Broken::of(error) {
+        Broken::Unusable => {
+            Outcome::Failed(Failure::new(Class::Instance, "the provider's address or token is not usable"))
+        }
+        Broken::Unsent(reason) => Outcome::Failed(Failure::new(Class::Retry, reason)),
+        Broken::Unknown(reason) => Outcome::Unknown { reason: reason.to_owned() },
     }
-    if error.is_connect() {
-        return certainly_unsent(match (error.is_dns(), error.is_timeout()) {
-            (true, _) => "the provider's name was not resolved",
-            (false, true) => "connecting took too long",
-            (false, false) => "no connection, or no TLS on it",
-        });
-    }
-    if was_never_written(error) {
-        return certainly_unsent("the connection closed before the request was written");
-    }
-    if error.is_timeout() {
-        return unknown("no answer within the call's time limit");
-    }
-    unknown("the connection broke before a whole answer came")
 }
 
 /// Whether hyper gave the request back unwritten.

@@ -44,7 +44,7 @@ pub(super) fn text_message(message: &Outgoing<'_>) -> Vec<u8> {
         to: format!("+{}", message.to),
         kind: "text",
         text: Text { preview_url: false, body: message.text },
-        biz_opaque_callback_data: message.opaque,
+        biz_opaque_callback_data: message.mark,
     };
     serde_json::to_vec(&wire).expect("strings and booleans always have a JSON form")
 }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_text_message_is_written_exactly_like_this() {
         let text = "شكرا لكم، الطلب \"88\"\nجاهز";
-        let bytes = text_message(&Outgoing { to: "966500000007", text, opaque: "m_88:a_2" });
+        let bytes = text_message(&Outgoing { to: "966500000007", text, mark: "m_88:a_2" });
         let expected = include_str!("../../tests/fixtures/meta/send_text_request.json");
         assert_eq!(String::from_utf8(bytes).expect("JSON is UTF-8"), expected.trim_end());
     }

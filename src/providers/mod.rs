@@ -8,10 +8,14 @@
 //! the message. Everything that all adapters need for that (the HTTP client's settings, bounded bodies, what a broken
 //! call proves) is in `http`.
 
+pub mod evolution;
+mod evolution_wire;
 mod http;
 pub mod meta;
 mod meta_wire;
 
+#[cfg(test)]
+mod evolution_tests;
 #[cfg(test)]
 mod meta_tests;
 #[cfg(test)]
@@ -25,8 +29,9 @@ pub struct Outgoing<'a> {
     pub to: &'a str,
     /// The text, at most 4096 UTF-16 units.
     pub text: &'a str,
-    /// Our own mark for this attempt, which the provider's reports give back; under 256 bytes.
-    pub opaque: &'a str,
+    /// Our own mark for this attempt, on record with it, in the form that the provider's reports give back. Meta: any
+    /// text under 256 bytes. Evolution: the id the message shall have, as WhatsApp's own look.
+    pub mark: &'a str,
 }
 
 /// How an adapter calls its provider.

@@ -64,6 +64,13 @@ impl SecretKey {
         hmac_sha256(&self.derive("phone"), &[digits.as_bytes()]).to_vec()
     }
 
+    /// 64 bits of a keyed hash of something of this kind: enough to count by, too little to know it by.
+    #[must_use]
+    pub fn fingerprint(&self, kind: &str, text: &str) -> i64 {
+        let hash = hmac_sha256(&self.derive("fingerprint"), &[kind.as_bytes(), b":", text.as_bytes()]);
+        hash.first_chunk().copied().map(i64::from_be_bytes).unwrap_or_default()
+    }
+
     fn cipher(&self, purpose: &str) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new(&self.derive(purpose).into())
     }
@@ -106,6 +113,12 @@ pub fn sha256(bytes: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn new_webhook_secret() -> String {
     format!("whsec_{}", STANDARD.encode(random_bytes::<32>()))
+}
+
+/// A new token for the address that an instance's provider reports to: 256 random bits. Stored is its [`sha256`].
+#[must_use]
+pub fn new_callback_token() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes::<32>())
 }
 
 /// Whether two secrets are equal, in time that does not tell where they differ.

@@ -1,5 +1,6 @@
-//! The sandbox provider: an HTTP server that speaks the wire of Meta's WhatsApp Cloud API, so that the `meta`
-//! adapter, the demo, the tests and a developer with `curl` can meet every outcome without a WhatsApp account.
+//! The sandbox provider: an HTTP server that speaks the wire of Meta's WhatsApp Cloud API, and for sends that of Evolution
+//! API v2, so that the adapters, the demo, the tests and a developer with `curl` can meet every outcome without a WhatsApp
+//! account.
 //!
 //! The last four digits of the recipient decide what happens, so any country code works. For Saudi Arabia take
 //! for instance `+96650123` and one of these endings:
@@ -28,17 +29,40 @@
 //! | `0052` | 200 | sent, delivered, then the recipient writes `START` |
 //! | `0060` | 200 | read, delivered, sent, sent (out of order and twice) |
 //!
+//! On Evolution's wire, which reports nothing by callback:
+//!
+//! | ending | answer to the send |
+//! |--------|--------------------|
+//! | `0001` and any other | 201 |
+//! | `0010` | 400, the number has an invalid format |
+//! | `0011` | 400, the number is not on WhatsApp |
+//! | `0013` | 500, which does not say what was done |
+//! | `0020` | 500, connection closed, once, then 201 |
+//! | `0022` | 500, the number could not be looked up, twice, then 201 |
+//! | `0023` | the same, always |
+//! | `0030`, `0031` | accepted, but the answer never comes |
+//! | `0032` | the connection closes without an answer |
+//! | `0033` | 201 without a message id |
+//! | `0034` | 201 with a body that is not JSON |
+//! | `0040` | 401 |
+//! | `0041` | 503, the server is not licensed |
+//! | `0042` | 400, connection closed, always |
+//!
 //! | route | |
 //! |-------|-|
 //! | `POST /{version}/{phone_number_id}/messages` | Meta's send, text and template |
 //! | `GET /{version}/{phone_number_id}` | Meta's look at the sender |
+//! | `POST /message/sendText/{instance}` | Evolution's send |
+//! | `GET /instance/connectionState/{instance}` | Evolution's look at the connection: always `open` |
+//! | `POST /webhook/set/{instance}` | Evolution's webhook, taken and never called |
 //! | `GET /livez` | 200 while it serves |
 //! | `GET /sandbox/calls[?to=][&opaque=]` | the sends it met: `{"total":N,"calls":[{"to","opaque","attempted_at","outcome"}]}` |
 //! | `DELETE /sandbox/calls` | forgets them, and how often each recipient was refused |
 //! | `GET /sandbox/callbacks` | how the callbacks fare: `{"open","posts","answered","given_up","dropped"}` |
 //! | `POST /sandbox/inbound` | `{"from","text","phone_number_id"}`: that person writes that text |
 //!
-//! An `outcome` is `accepted`, `refused:<code>`, `held`, `closed`, `without_id` or `garbled`.
+//! An `outcome` is `accepted`, `refused:<code>`, `held`, `closed`, `without_id` or `garbled`. On Evolution's wire `to` is
+//! the `number`, `opaque` the `messageId`, and the code the HTTP status.
 //!
 //! Memory is bounded: a ring of calls, a cache of attempt counters, a queue of callbacks served by a fixed number
 //! of workers. Callbacks carry Meta's signature and are posted in the order of the table, each step
@@ -46,6 +70,7 @@
 
 mod callbacks;
 mod calls;
+mod evolution;
 mod faults;
 mod recipients;
 mod request;

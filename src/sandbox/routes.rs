@@ -1,4 +1,4 @@
-//! The routes: Meta's two, and the sandbox's own.
+//! The routes: Meta's two, Evolution's three, and the sandbox's own.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Sandbox;
 use super::callbacks::{DISPLAY_NUMBER, Pending, Subject, Tally, VERIFIED_NAME};
 use super::calls::{Filter, Listing};
 use super::faults::Refusal;
 use super::request::digits;
 use super::send::send;
+use super::{Sandbox, evolution};
 
 /// All routes.
 pub fn router(sandbox: Arc<Sandbox>) -> Router {
@@ -26,6 +26,9 @@ pub fn router(sandbox: Arc<Sandbox>) -> Router {
         .route("/sandbox/inbound", post(write_inbound))
         .route("/{version}/{phone_number_id}", get(show_sender))
         .route("/{version}/{phone_number_id}/messages", post(send))
+        .route("/message/sendText/{instance}", post(evolution::send))
+        .route("/instance/connectionState/{instance}", get(evolution::connection_state))
+        .route("/webhook/set/{instance}", post(evolution::set_webhook))
         .with_state(sandbox)
 }
 

@@ -2,12 +2,23 @@
 
 use super::{Db, StoreError};
 
+/// Where a callback comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Meta: the body names the numbers it speaks of.
+    Meta,
+    /// Evolution: it came to the address of this instance of the account's.
+    Evolution(String),
+}
+
 /// A stored callback taken up to be applied.
 pub struct Callback {
     /// The account its first number belongs to; 0: none of ours.
     pub account_id: i64,
-    /// SHA-256 of the body; with the account it names the row.
+    /// A hash of the body; with the account it names the row.
     pub body_hash: Vec<u8>,
+    /// Whose wire it speaks.
+    pub origin: Origin,
     /// The bytes as received.
     pub body: Vec<u8>,
     /// When it arrived.
@@ -20,22 +31,37 @@ pub struct Callback {
     pub heard: bool,
 }
 
-/// Stores a verified callback, due at once; `false` where the same body was stored before.
+/// Stores a verified callback of Meta's, due at once; `false` where the same body was stored before.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn store(
+pub async fn store_meta(
     db: &impl Db,
-    provider: &str,
     phone_number_id: Option<&str>,
     body_hash: &[u8],
     body: &[u8],
 ) -> Result<bool, StoreError> {
-    const SQL: &str = "-- callbacks.store
+    const SQL: &str = "-- callbacks.store_meta
         insert into callbacks (account_id, body_hash, provider, body, due_at)
-        values (coalesce((select account_id from instances where phone_number_id = $2), 0), $3, $1, $4, now())
+        values (coalesce((select account_id from instances where phone_number_id = $1), 0), $2, 'meta', $3, now())
         on conflict do nothing";
-    Ok(db.execute(SQL, &[&provider, &phone_number_id, &body_hash, &body]).await? == 1)
+    Ok(db.execute(SQL, &[&phone_number_id, &body_hash, &body]).await? == 1)
+}
+
+/// Stores a verified callback of an Evolution instance's, due at once; `false` where the same body was stored before.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn store_evolution(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    body_hash: &[u8],
+    body: &[u8],
+) -> Result<bool, StoreError> {
+    const SQL: &str = "-- callbacks.store_evolution
+        insert into callbacks (account_id, body_hash, provider, instance_id, body, due_at)
+        values ($1, $2, 'evolution', $3, $4, now()) on conflict do nothing";
+    Ok(db.execute(SQL, &[&account_id, &body_hash, &instance_id, &body]).await? == 1)
 }
 
 /// Takes up due callbacks; if they are not settled within `lease_ms`, somebody else takes them up again.
@@ -51,7 +77,7 @@ pub async fn take(db: &impl Db, limit: i64, lease_ms: i64) -> Result<Vec<Callbac
         update callbacks c set due_at = now() + $2::int8 * interval '1 millisecond' * (1 + c.tries), tries = least(c.tries + 1, 10)
         from due d where c.account_id = d.account_id and c.body_hash = d.body_hash
         returning c.account_id, c.body_hash, c.body, c.received_at, extract(epoch from now() - c.received_at)::int8,
-            c.tries, c.heard";
+            c.tries, c.heard, c.instance_id";
     let rows = db.query(SQL, &[&limit, &lease_ms]).await?;
     Ok(rows
         .iter()
@@ -63,6 +89,7 @@ pub async fn take(db: &impl Db, limit: i64, lease_ms: i64) -> Result<Vec<Callbac
             age_seconds: row.get(4),
             tries: row.get(5),
             heard: row.get(6),
+            origin: row.get::<_, Option<String>>(7).map_or(Origin::Meta, Origin::Evolution),
         })
         .collect())
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Db, StoreError, owe};
+use super::{Db, StoreError, in_force, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
+use crate::domain::instance::Provider;
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 
 /// A claimed message: it belongs to the claimer until its lease ends.
@@ -25,7 +26,7 @@ pub enum Step {
     Attempt(Duration),
     /// Its validity has ended.
     Expire,
-    /// Its recipient opted out meanwhile.
+    /// Its recipient is suppressed meanwhile.
     Suppress,
 }
 
@@ -47,10 +48,14 @@ pub struct Begun {
     pub body: String,
     /// The instance.
     pub instance_id: String,
+    /// Whose wire it speaks.
+    pub provider: Provider,
     /// Where its provider is.
     pub base_url: String,
-    /// The sender's id at the provider.
-    pub phone_number_id: String,
+    /// The sender's id at the provider: Meta's of the number, or the instance's name on its Evolution server.
+    pub sender: String,
+    /// The id that the message shall have at the provider, where its wire can be asked; on record with the attempt.
+    pub proposed_id: Option<String>,
     /// The provider's token, sealed.
     pub token_sealed: Vec<u8>,
 }
@@ -63,7 +68,8 @@ const LEAD_MS: i64 = 700;
 /// How long messages of an instance that cannot send wait before they are looked at again.
 const HELD_MS: i64 = 15_000;
 
-const CLAIM: &str = "-- delivery.claim
+const CLAIM: &str = concat!(
+    "-- delivery.claim
 with candidates as materialized (
     select m.*
     from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)) k
@@ -78,7 +84,9 @@ with candidates as materialized (
     select c.*, n.interval_us, n.burst, n.hold_until, case
         when c.expires_at <= now() then 'expire'
         when exists (select from suppressions s where s.account_id = c.account_id and s.recipient = c.recipient
-                     and (s.scope = 'all' or c.purpose <> 'authentication')) then 'suppress'
+                     and (s.scope = 'all' or c.purpose <> 'authentication') and ",
+    in_force!(),
+    ") then 'suppress'
         when n.paused_at is not null or n.connection <> 'open' or n.hold_until > now() then 'hold'
         when c.slot_at > now() - interval '2 seconds' then 'attempt'
         else 'pace' end as step
@@ -172,7 +180,8 @@ update messages m set
 from steps s
 where m.account_id = s.account_id and m.message_id = s.message_id
 returning m.account_id, m.message_id, s.step, m.request_id,
-          greatest(0, extract(epoch from s.slot_at - now()) * 1000)::int8 as wait_ms";
+          greatest(0, extract(epoch from s.slot_at - now()) * 1000)::int8 as wait_ms"
+);
 
 /// Claims those of the messages that may be attempted now, for `lease`, and reserves their pacing slots. Messages that
 /// must wait longer are put off in the same statement and not returned; ids that are not claimable (done, canceled,
@@ -236,11 +245,18 @@ with begun as (
       and n.account_id = m.account_id and n.instance_id = m.instance_id
       and n.paused_at is null and n.connection = 'open' and (n.hold_until is null or n.hold_until <= now())
       and not exists (select from suppressions s where s.account_id = m.account_id and s.recipient = m.recipient
-                      and (s.scope = 'all' or m.purpose <> 'authentication'))
+                      and (s.scope = 'all' or m.purpose <> 'authentication') and ",
+        in_force!(),
+        ")
     returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, m.body, m.instance_id, m.sequence,
-              m.request_id, m.expires_at, k.event_id, n.base_url, n.phone_number_id, n.token_sealed
+              m.request_id, m.expires_at, k.event_id, n.provider, n.base_url, n.token_sealed,
+              coalesce(n.phone_number_id, n.provider_instance, '') as sender,
+              -- Looks like WhatsApp's own ids: 3EB0 and 18 hexadecimal digits.
+              case n.provider when 'evolution' then
+                  '3EB0' || upper(left(replace(gen_random_uuid()::text, '-', ''), 18)) end as proposed_id
 ), noted as (
-    insert into attempts (account_id, message_id, attempt) select account_id, message_id, calls from begun
+    insert into attempts (account_id, message_id, attempt, provider_message_id)
+    select account_id, message_id, calls, proposed_id from begun
 ), told as (
     insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
                         sequence, request_id)
@@ -253,10 +269,12 @@ with begun as (
         owe!(),
         "
 )
-select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, phone_number_id, token_sealed,
-       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id from begun
+select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, sender, token_sealed,
+       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id, provider, proposed_id
+from begun
 union all
-select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null from owed"
+select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null, null, null
+from owed"
     );
 
 /// Begins the calls of claimed messages: the attempt is on record before the provider is called. Those that may not be
@@ -281,14 +299,14 @@ pub async fn begin(
             Some(event_id) => {
                 owed.push(DeliveryKey { account_id: row.get(0), event_id, endpoint_id: row.get(11) });
             }
-            None => begun.push(read_begun(row)),
+            None => begun.push(read_begun(row)?),
         }
     }
     Ok((begun, owed))
 }
 
-fn read_begun(row: &Row) -> Begun {
-    Begun {
+fn read_begun(row: &Row) -> Result<Begun, StoreError> {
+    Ok(Begun {
         key: key(row),
         request_id: row.get(13),
         call: row.get(2),
@@ -297,10 +315,12 @@ fn read_begun(row: &Row) -> Begun {
         recipient: row.get(4),
         body: row.get(5),
         instance_id: row.get(6),
+        provider: Provider::parse(row.get(14)).ok_or(StoreError::Value("instances.provider"))?,
         base_url: row.get(7),
-        phone_number_id: row.get::<_, Option<String>>(8).unwrap_or_default(),
+        sender: row.get(8),
+        proposed_id: row.get(15),
         token_sealed: row.get::<_, Option<Vec<u8>>>(9).unwrap_or_default(),
-    }
+    })
 }
 
 /// Takes back a begin whose answer was lost: no call was made, so the messages are due at once.

@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::{Db, StoreError};
 use crate::domain::account::{Account, Limits, Plan};
-use crate::domain::instance::{Connection, Instance};
 
 /// An API key and the account it speaks for.
 #[derive(Clone, Debug)]
@@ -44,23 +43,16 @@ fn read_key(row: &Row) -> Result<Key, StoreError> {
         }
     });
     let timezone = TimeZone::get(row.get(8)).map_err(|_| StoreError::Value("accounts.timezone"))?;
-    let account = Account { account_id: row.get(2), limits, api_access: row.get(5), timezone };
+    let account = Account { account_id: row.get(2), plan, limits, api_access: row.get(5), timezone };
     Ok(Key { key_id: row.get(0), revoked: row.get(1), account })
 }
 
-/// The account's instance of that name, if there is one.
+/// Whether the account has an instance of that name.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn instance(
-    db: &impl Db,
-    account_id: i64,
-    instance_id: &str,
-) -> Result<Option<Instance>, StoreError> {
-    const SQL: &str = "-- directory.instance
-        select connection, paused_at is not null from instances where account_id = $1 and instance_id = $2";
-    let rows = db.query(SQL, &[&account_id, &instance_id]).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let connection = Connection::parse(row.get(0)).ok_or(StoreError::Value("instances.connection"))?;
-    Ok(Some(Instance { connection, paused: row.get(1) }))
+pub async fn has_instance(db: &impl Db, account_id: i64, instance_id: &str) -> Result<bool, StoreError> {
+    const SQL: &str = "-- directory.has_instance
+        select from instances where account_id = $1 and instance_id = $2";
+    Ok(!db.query(SQL, &[&account_id, &instance_id]).await?.is_empty())
 }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{Db, StoreError};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::purpose::Lane;
+use crate::domain::retry::MAX_ATTEMPTS;
 
 /// Why a due message needs more than a new publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,9 @@ with due as materialized (
     select m.account_id, m.message_id, m.lane, m.calls, case
         when m.status > 'unknown' then 'final'
         when m.in_flight then 'call_lost'
-        when m.status = 'unknown' and not m.unsent then 'no_evidence'
+        when m.status = 'unknown' and not m.unsent then
+            case when n.on_unknown = 'resend' and m.calls < $6::int2 and m.expires_at > now() then 'resend'
+                 else 'no_evidence' end
         when m.expires_at <= now() then 'expired'
         when n.paused_at is not null or n.connection <> 'open' then 'held'
         when n.hold_until > now() then 'throttled'
@@ -66,6 +69,8 @@ with due as materialized (
 update messages m set
     lease = case when d.what in ('call_lost', 'no_evidence', 'expired') then $5::uuid
                  when d.what = 'final' then m.lease end,
+    -- The instance's setting stands in for the evidence that it was not sent.
+    unsent = m.unsent or d.what = 'resend',
     due_at = case d.what
         when 'final' then null
         when 'held' then least(now() + interval '15 seconds', greatest(d.expires_at, now() + interval '1 second'))
@@ -88,11 +93,22 @@ pub async fn messages(
     pauses: Pauses,
     token: Uuid,
 ) -> Result<(Vec<Due>, bool), StoreError> {
-    let rows =
-        db.query(MESSAGES, &[&lane.as_str(), &limit, &pauses.published_ms, &pauses.busy_ms, &token]).await?;
+    let rows = db
+        .query(
+            MESSAGES,
+            &[
+                &lane.as_str(),
+                &limit,
+                &pauses.published_ms,
+                &pauses.busy_ms,
+                &token,
+                &i16::from(MAX_ATTEMPTS),
+            ],
+        )
+        .await?;
     let due = rows.iter().filter_map(|row| {
         let ending = match row.get::<_, &str>(2) {
-            "publish" => None,
+            "publish" | "resend" => None,
             "expired" => Some(Ending::Expired),
             "call_lost" => Some(Ending::CallLost),
             "no_evidence" => Some(Ending::NoEvidence),

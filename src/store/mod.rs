@@ -5,17 +5,24 @@
 
 pub mod acceptance;
 pub mod accounts;
+pub mod aliases;
+pub mod behaviour;
 pub mod callbacks;
+pub mod connections;
 pub mod delivery;
 pub mod directory;
 pub mod due;
 pub mod endpoints;
 pub mod idempotency;
 pub mod instances;
+pub mod internal_numbers;
 pub mod messages;
 pub mod migrations;
 pub mod notices;
 pub mod outcomes;
+mod pipeline;
+pub mod policy_log;
+pub mod quota;
 pub mod recipients;
 pub mod reports;
 pub mod senders;
@@ -36,15 +43,31 @@ macro_rules! owe {
 }
 use owe;
 
+/// Whether the suppression `s` counts at this moment: it has begun and has not ended.
+macro_rules! in_force {
+    () => {
+        "(s.starts_at <= now() and (s.ends_at is null or s.ends_at > now()))"
+    };
+}
+use in_force;
+
+pub use pipeline::{Pipeline, Step};
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
 
 use crate::config::Hidden;
+
+/// Writes E.164 digits with their plus.
+fn with_plus<S: serde::Serializer>(digits: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("+{digits}"))
+}
 
 /// The longest wait for an answer of the database.
 pub const QUERY_TIMEOUT: Duration = Duration::from_millis(3_500);
@@ -55,7 +78,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Set for every connection. Hot statements look rows up by key; a plan made while a table was small must not stay a
 /// sequential scan for the life of the process, so the planner is told to use the indexes there are from the start.
-const SESSION_OPTIONS: &str = "-c statement_timeout=3000 -c idle_in_transaction_session_timeout=10000 -c lock_timeout=2500 \
+const SESSION_OPTIONS: &str = "-c statement_timeout=3000 -c idle_in_transaction_session_timeout=5000 -c lock_timeout=2500 \
      -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off -c timezone=UTC";
 
 /// Why the database did not do what was asked.
@@ -195,6 +218,15 @@ impl Pool {
     pub async fn get(&self) -> Result<Session, StoreError> {
         let client = self.0.get().await.map_err(|error| StoreError::Connect(pool_problem(&error)))?;
         Ok(Session { client: Some(client), silent: AtomicBool::new(false) })
+    }
+
+    /// The database's time, which every deadline is measured by.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        let rows = self.get().await?.query("-- now\nselect now()", &[]).await?;
+        Ok(rows.first().ok_or(StoreError::Value("now"))?.get(0))
     }
 
     /// Whether the database answers: `None` if it does, else what is wrong.

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Db, StoreError, outcomes, owe};
+use super::{Db, StoreError, in_force, outcomes, owe};
 use crate::domain::id::DeliveryKey;
+use crate::domain::opt_out::Wish;
 
 /// A person's change of mind, as customers are told of it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,8 @@ pub async fn hear(
     Ok(heard == 1)
 }
 
+const IN_FORCE: &str = in_force!();
+
 const TELL: &str = concat!(
         "
         told as (
@@ -53,8 +56,9 @@ const TELL: &str = concat!(
         owe!()
     );
 
-/// Suppresses a recipient and tells the customer, unless they were suppressed so already. `essential_too`: not even
-/// one-time codes are sent any more. Gives the webhook deliveries owed.
+/// Suppresses a recipient without an end and tells the customer, unless they were suppressed so already. A suppression of
+/// somebody else's loses its end; it stays theirs, unless it has ended. `essential_too`: not even one-time codes are sent
+/// any more. Gives the webhook deliveries owed.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -63,17 +67,33 @@ pub async fn opt_out(
     change: Change<'_>,
     essential_too: bool,
 ) -> Result<Vec<DeliveryKey>, StoreError> {
-    let scope = if essential_too { "'all', 'inbound'" } else { "'non_essential', 'provider'" };
+    let scopes = if essential_too {
+        "'all' as scope, 'inbound' as source"
+    } else {
+        "'non_essential' as scope, 'provider' as source"
+    };
     let sql = format!(
         "-- recipients.opt_out
-        with suppressed as (
+        with wish as (
+            select $1::int8 as account_id, $2::text as recipient, {scopes}
+        ), before as materialized (
+            -- Read before the row is changed, because the insert below draws on it.
+            select {IN_FORCE} as active from wish w join suppressions s using (account_id, recipient, scope)
+            for update of s
+        ), suppressed as (
             insert into suppressions as s (account_id, recipient, scope, source, created_at)
-            values ($1::int8, $2::text, {scope}, coalesce($8::timestamptz, now()))
-            on conflict (account_id, recipient, scope)
-                do update set created_at = greatest(s.created_at, excluded.created_at)
+            select w.account_id, w.recipient, w.scope, w.source, coalesce($8::timestamptz, now())
+            from wish w left join before on true
+            on conflict (account_id, recipient, scope) do update set
+                source = case when s.ends_at <= now() then excluded.source else s.source end,
+                created_at = case when s.ends_at <= now() then excluded.created_at
+                                  else greatest(s.created_at, excluded.created_at) end,
+                starts_at = case when s.ends_at <= now() then now() else least(s.starts_at, now()) end,
+                ends_at = null
             returning account_id, recipient, xmax = 0 as is_new
         ), changed as (
-            select account_id, recipient from suppressed where is_new
+            select account_id, recipient from suppressed
+            where is_new or exists (select from before where not active)
         ), {TELL}"
     );
     tell(db, &sql, "recipient.opted_out", change).await
@@ -101,6 +121,24 @@ pub async fn opt_in(
     tell(db, &sql, "recipient.opted_in", change).await
 }
 
+/// Does what a recipient asked for by a word at `at`; `text` is what they wrote. Gives the webhook deliveries owed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn heed(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    recipient: &str,
+    (text, wish): (Option<&str>, Wish),
+    at: Timestamp,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    let change = |reason| Change { account_id, instance_id, recipient, text, reason, at: Some(at) };
+    match wish {
+        Wish::OptOut => opt_out(db, change("recipient_requested_stop"), true).await,
+        Wish::OptIn => opt_in(db, change("recipient_requested_start"), true).await,
+    }
+}
+
 async fn tell(
     db: &impl Db,
     sql: &str,
@@ -125,15 +163,22 @@ async fn tell(
     Ok(rows.iter().map(outcomes::owed).collect())
 }
 
-/// Carries a person's suppressions over to their new number.
+/// Carries a person's suppressions over to their new number, where each counts as long as at both numbers together.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn follow_number(db: &impl Db, account_id: i64, from: &str, to: &str) -> Result<(), StoreError> {
     const SQL: &str = "-- recipients.follow_number
-        insert into suppressions (account_id, recipient, scope, source)
-        select account_id, $3, scope, source from suppressions where account_id = $1 and recipient = $2
-        on conflict do nothing";
+        insert into suppressions as s (account_id, recipient, scope, source, starts_at, ends_at)
+        select account_id, $3, scope, source, starts_at, ends_at from suppressions
+        where account_id = $1 and recipient = $2 and (ends_at is null or ends_at > now())
+        on conflict (account_id, recipient, scope) do update set
+            source = case when s.ends_at <= now() then excluded.source else s.source end,
+            created_at = case when s.ends_at <= now() then excluded.created_at else s.created_at end,
+            starts_at = case when s.ends_at <= now() then excluded.starts_at
+                             else least(s.starts_at, excluded.starts_at) end,
+            ends_at = case when s.ends_at is null or excluded.ends_at is null then null
+                           else greatest(s.ends_at, excluded.ends_at) end";
     db.execute(SQL, &[&account_id, &from, &to]).await?;
     Ok(())
 }

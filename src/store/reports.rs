@@ -1,16 +1,43 @@
 //! What providers report of messages afterwards.
 
+use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::status::Status;
 
+/// How a report names its sender.
+#[derive(Clone, Debug)]
+pub enum Sender {
+    /// By the provider's id of its number.
+    Number(String),
+    /// By its account and our own id, where the address that was called tells it.
+    Instance(i64, String),
+}
+
+impl Sender {
+    fn number(&self) -> Option<&str> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Instance(..) => None,
+        }
+    }
+
+    fn instance(&self) -> Option<(i64, &str)> {
+        match self {
+            Self::Number(_) => None,
+            Self::Instance(account_id, instance_id) => Some((*account_id, instance_id)),
+        }
+    }
+}
+
 /// How a report names its message.
 #[derive(Clone, Debug)]
 pub struct Named {
-    /// The sender, by the provider's id.
-    pub phone_number_id: String,
+    /// Whose message it is; what is not this sender's is not found.
+    pub sender: Sender,
     /// The message, by the provider's id.
     pub provider_message_id: String,
     /// The message, by our own mark, where the report carries it.
@@ -32,6 +59,8 @@ pub enum Known {
         instance_id: String,
         /// The number of its last call.
         calls: i16,
+        /// The call that was given the provider's id, where it was found by that.
+        call: Option<i16>,
     },
     /// A sender of ours, but no message that is known yet.
     NotYet,
@@ -41,18 +70,30 @@ pub enum Known {
 
 const LOCK: &str = "-- reports.lock
 with input as materialized (
-    select * from unnest($1::int4[], $2::text[], $3::text[], $4::int8[], $5::uuid[])
-        as i(place, phone_number_id, provider_message_id, account_id, message_id)
+    select * from unnest($1::int4[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::uuid[])
+        as i(place, phone_number_id, sender_account, sender_instance, provider_message_id, account_id, message_id)
 ), named as materialized (
-    select i.place, n.account_id, coalesce(
-        -- Our own mark counts only for the sender it was made for.
-        (select m.message_id from messages m where i.account_id = n.account_id and m.account_id = n.account_id
-             and m.message_id = i.message_id and m.instance_id = n.instance_id),
-        (select a.message_id from attempts a where a.account_id = n.account_id
-             and a.provider_message_id = i.provider_message_id limit 1)) as message_id
-    from input i join instances n on n.phone_number_id = i.phone_number_id
+    -- Marks and ids alike count only for the sender they were made for.
+    select i.place, n.account_id, coalesce(ours.message_id, theirs.message_id) as message_id,
+           case when ours.message_id is null then theirs.attempt end as call
+    from input i
+    cross join lateral (
+        select account_id, instance_id from instances where phone_number_id = i.phone_number_id
+        union all
+        select account_id, instance_id from instances
+        where account_id = i.sender_account and instance_id = i.sender_instance) n
+    left join lateral (
+        select m.message_id from messages m
+        where i.account_id = n.account_id and m.account_id = n.account_id
+          and m.message_id = i.message_id and m.instance_id = n.instance_id) ours on true
+    left join lateral (
+        select a.message_id, a.attempt from attempts a
+        join messages m on m.account_id = a.account_id and m.message_id = a.message_id
+        where a.account_id = n.account_id and a.provider_message_id = i.provider_message_id
+          and m.instance_id = n.instance_id
+        order by a.attempt desc limit 1) theirs on true
 ), locked as materialized (
-    select o.place, m.*
+    select o.place, m.*, o.call
     from (select * from named where message_id is not null order by account_id, message_id) o
     cross join lateral (select m.account_id, m.message_id, m.status::text, m.recipient, m.instance_id, m.calls
         from messages m
@@ -60,7 +101,7 @@ with input as materialized (
 )
 select * from locked
 union all
-select place, account_id, null, null, null, null, null from named where message_id is null";
+select place, account_id, null, null, null, null, null, null from named where message_id is null";
 
 /// Finds and locks the messages that reports name, in key order; the answers are in the order of the names.
 ///
@@ -68,11 +109,13 @@ select place, account_id, null, null, null, null, null from named where message_
 /// [`StoreError`].
 pub async fn lock(db: &impl Db, names: &[Named]) -> Result<Vec<Known>, StoreError> {
     let places: Vec<i32> = (0..names.len()).map(|n| i32::try_from(n).unwrap_or(i32::MAX)).collect();
-    let senders: Vec<&str> = names.iter().map(|name| name.phone_number_id.as_str()).collect();
+    let numbers: Vec<Option<&str>> = names.iter().map(|name| name.sender.number()).collect();
+    let (owners, instances): (Vec<Option<i64>>, Vec<Option<&str>>) =
+        names.iter().map(|name| name.sender.instance().unzip()).unzip();
     let theirs: Vec<&str> = names.iter().map(|name| name.provider_message_id.as_str()).collect();
     let accounts: Vec<Option<i64>> = names.iter().map(|name| name.marked.map(|key| key.account_id)).collect();
     let ours: Vec<Option<Uuid>> = names.iter().map(|name| name.marked.map(|key| key.message_id)).collect();
-    let rows = db.query(LOCK, &[&places, &senders, &theirs, &accounts, &ours]).await?;
+    let rows = db.query(LOCK, &[&places, &numbers, &owners, &instances, &theirs, &accounts, &ours]).await?;
     let mut known = vec![Known::Foreign; names.len()];
     for row in &rows {
         let place = usize::try_from(row.get::<_, i32>(0)).unwrap_or(usize::MAX);
@@ -85,10 +128,57 @@ pub async fn lock(db: &impl Db, names: &[Named]) -> Result<Vec<Known>, StoreErro
                 recipient: row.get(4),
                 instance_id: row.get(5),
                 calls: row.get(6),
+                call: row.get(7),
             },
         };
     }
     Ok(known)
+}
+
+/// A message that a provider tells of having sent, as far as it can be recognised without its id.
+#[derive(Clone, Copy, Debug)]
+pub struct WentOut<'a> {
+    /// The tenant.
+    pub account_id: i64,
+    /// The instance it went out from.
+    pub instance_id: &'a str,
+    /// The provider's id of it.
+    pub provider_message_id: &'a str,
+    /// E.164 digits.
+    pub recipient: &'a str,
+    /// The whole text.
+    pub text: &'a str,
+    /// When the provider told of it.
+    pub told_at: Timestamp,
+}
+
+/// Gives the provider's id to the one message it can belong to: of unknown outcome, to the same recipient, with the same
+/// text, and called within the fifteen minutes before. Nothing is done where there are several, or where the id is known.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn recognise(db: &impl Db, sent: &WentOut<'_>) -> Result<(), StoreError> {
+    const SQL: &str = "-- reports.recognise
+        with alike as materialized (
+            select m.account_id, m.message_id, m.calls, a.started_at from messages m
+            join attempts a on a.account_id = m.account_id and a.message_id = m.message_id and a.attempt = m.calls
+            where m.account_id = $1 and m.instance_id = $2 and m.recipient = $4 and m.status = 'unknown' and m.body = $5
+              and not exists (select from attempts k where k.account_id = $1 and k.provider_message_id = $3)
+        )
+        update attempts a set provider_message_id = $3 from alike l
+        where (select count(*) from alike) = 1
+          and l.started_at between $6::timestamptz - interval '15 minutes' and $6::timestamptz
+          and a.account_id = l.account_id and a.message_id = l.message_id and a.attempt = l.calls";
+    let params: [&(dyn ToSql + Sync); 6] = [
+        &sent.account_id,
+        &sent.instance_id,
+        &sent.provider_message_id,
+        &sent.recipient,
+        &sent.text,
+        &sent.told_at,
+    ];
+    db.execute(SQL, &params).await?;
+    Ok(())
 }
 
 /// One rise of a message's status.

@@ -48,7 +48,7 @@ pub async fn suspect(
     const SQL: &str = concat!(
         "-- senders.suspect
         with changed as (
-            update instances set connection = 'suspect', hold_reason = $3
+            update instances set connection = 'suspect', connection_by = 'provider', hold_reason = $3
             where account_id = $1 and instance_id = $2 and connection = 'open'
             returning account_id, instance_id
         ), told as (
@@ -94,6 +94,17 @@ pub async fn by_phone_number(
     const SQL: &str = "-- senders.by_phone_number
         select account_id, instance_id from instances where phone_number_id = $1";
     let rows = db.query(SQL, &[&phone_number_id]).await?;
+    Ok(rows.first().map(|row| (row.get(0), row.get(1))))
+}
+
+/// The account and the Evolution instance whose callbacks come with the token of this hash.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_callback_token(db: &impl Db, hash: &[u8]) -> Result<Option<(i64, String)>, StoreError> {
+    const SQL: &str = "-- senders.by_callback_token
+        select account_id, instance_id from instances where callback_token_hash = $1 and provider = 'evolution'";
+    let rows = db.query(SQL, &[&hash]).await?;
     Ok(rows.first().map(|row| (row.get(0), row.get(1))))
 }
 

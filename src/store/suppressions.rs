@@ -1,10 +1,11 @@
-//! Recipients that asked for no more messages.
+//! Recipients that are sent nothing, or nothing but one-time codes, for a time or without an end.
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, in_force, with_plus};
 use crate::domain::phone::PhoneNumber;
 
 /// Which messages a suppression stops.
@@ -63,12 +64,32 @@ pub struct SuppressionRow {
     pub scope: String,
     /// [`Source`]'s name.
     pub source: String,
-    /// Since when.
+    /// When it was asked for.
     pub created_at: Timestamp,
+    /// It counts from then on.
+    pub starts_at: Timestamp,
+    /// It counts until then; `None`: until it is lifted.
+    pub ends_at: Option<Timestamp>,
+    /// `active`, `ended` or `not_yet`.
+    pub state: String,
 }
 
-fn with_plus<S: Serializer>(digits: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("+{digits}"))
+/// From when until when a suppression counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// `None`: from now on.
+    pub from: Option<Timestamp>,
+    /// `None`: until it is lifted.
+    pub until: Option<Timestamp>,
+}
+
+/// What became of a suppression that was to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It stands as it was asked for.
+    Done,
+    /// Nothing changed: the recipient is suppressed already, by the [`Source`] of this name.
+    Already(String),
 }
 
 impl From<&Row> for SuppressionRow {
@@ -78,12 +99,16 @@ impl From<&Row> for SuppressionRow {
             scope: row.get("scope"),
             source: row.get("source"),
             created_at: row.get("created_at"),
+            starts_at: row.get("starts_at"),
+            ends_at: row.get("ends_at"),
+            state: row.get("state"),
         }
     }
 }
 
-/// Suppresses a recipient; false: already so by an operator or the customer, whose source and time stay. What the recipient
-/// asked for becomes the operator's, so that the recipient cannot lift it any more.
+/// Suppresses a recipient. One that has ended counts as new, and the source's own takes the new period. What the
+/// recipient asked for becomes the operator's, so that the recipient cannot lift it any more; but nobody's period
+/// shortens it, and what the operator and the customer asked for stays each their own.
 ///
 /// # Errors
 /// [`StoreError`], with the foreign key's constraint where there is no such account.
@@ -93,17 +118,30 @@ pub async fn insert(
     recipient: &PhoneNumber,
     scope: Scope,
     source: Source,
-) -> Result<bool, StoreError> {
-    let added = db
-        .execute(
-            "-- suppressions.insert
-            insert into suppressions (account_id, recipient, scope, source) values ($1, $2, $3, $4)
-            on conflict (account_id, recipient, scope) do update set source = excluded.source, created_at = now()
-                where suppressions.source in ('inbound', 'provider')",
-            &[&account_id, &recipient.digits(), &scope.as_str(), &source.as_str()],
+    period: Period,
+) -> Result<Added, StoreError> {
+    const SQL: &str = "-- suppressions.insert
+        with added as (
+            insert into suppressions as s (account_id, recipient, scope, source, starts_at, ends_at)
+            values ($1, $2, $3, $4, coalesce($5::timestamptz, now()), $6::timestamptz)
+            on conflict (account_id, recipient, scope) do update set
+                source = excluded.source, created_at = now(), ends_at = excluded.ends_at,
+                starts_at = case when s.ends_at <= now() then excluded.starts_at
+                                 else coalesce($5, least(s.starts_at, now())) end
+            where s.ends_at <= now()
+               or (s.source in ('inbound', 'provider') and excluded.starts_at <= now() and excluded.ends_at is null)
+               or (s.source = excluded.source
+                   and (s.starts_at <> coalesce($5, least(s.starts_at, now()))
+                        or s.ends_at is distinct from excluded.ends_at))
+            returning account_id
         )
-        .await?;
-    Ok(added == 1)
+        select coalesce((select source from suppressions
+                         where account_id = $1 and recipient = $2 and scope = $3), $4)
+        where not exists (select from added)";
+    let params: [&(dyn ToSql + Sync); 6] =
+        [&account_id, &recipient.digits(), &scope.as_str(), &source.as_str(), &period.from, &period.until];
+    let rows = db.query(SQL, &params).await?;
+    Ok(rows.first().map_or(Added::Done, |row| Added::Already(row.get(0))))
 }
 
 /// Lifts a recipient's suppression of that scope, or of every scope; gives how many there were.
@@ -135,14 +173,17 @@ pub async fn list(
     recipient: Option<&PhoneNumber>,
     scope: Option<Scope>,
 ) -> Result<Vec<SuppressionRow>, StoreError> {
-    let rows = db
-        .query(
-            "-- suppressions.list
-            select recipient, scope, source, created_at from suppressions
-            where account_id = $1 and ($2::text is null or recipient = $2) and ($3::text is null or scope = $3)
-            order by recipient, scope",
-            &[&account_id, &recipient.map(PhoneNumber::digits), &scope.map(Scope::as_str)],
-        )
-        .await?;
+    const SQL: &str = concat!(
+        "-- suppressions.list
+        select recipient, scope, source, created_at, starts_at, ends_at,
+               case when ",
+        in_force!(),
+        " then 'active' when ends_at <= now() then 'ended' else 'not_yet' end as state
+        from suppressions s
+        where account_id = $1 and ($2::text is null or recipient = $2) and ($3::text is null or scope = $3)
+        order by recipient, scope"
+    );
+    let rows =
+        db.query(SQL, &[&account_id, &recipient.map(PhoneNumber::digits), &scope.map(Scope::as_str)]).await?;
     Ok(rows.iter().map(SuppressionRow::from).collect())
 }

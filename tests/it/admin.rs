@@ -47,7 +47,7 @@ pub async fn admin_prints_one_object(services: &Services) {
     let customer = world.customer_of(account.clone(), "20/s").await;
     for change in [
         vec!["instance", "pause", "--account", a, "--id", "shop-main", "--reason", "complaints"],
-        vec!["instance", "resume", "--account", a, "--id", "shop-main"],
+        vec!["instance", "resume", "--account", a, "--id", "shop-main", "--note", "looked into"],
         vec!["instance", "set-connection", "--account", a, "--id", "shop-main", "connecting"],
         vec!["instance", "set-rate", "--account", a, "--id", "shop-main", "30/min,burst=3"],
     ] {
@@ -267,7 +267,7 @@ pub async fn admin_is_heeded_by_running_gateways_within_a_second(services: &Serv
         (vec!["account", "suspend", account], (402, "active_plan_required")),
         (vec!["account", "activate", account], (202, "")),
         ([&["instance", "pause"], &instance[..]].concat(), (423, "instance_paused_for_review")),
-        ([&["instance", "resume"], &instance[..]].concat(), (202, "")),
+        ([&["instance", "resume"], &instance[..], &["--note", "looked into"]].concat(), (202, "")),
         (vec!["api-key", "revoke", "--account", account, "--id", &customer.key_id], (401, "revoked_api_key")),
     ] {
         world.admin(&command).await;

@@ -6,6 +6,8 @@ use gatepost::broker::{Queue, Topology};
 use serde_json::{Value, json};
 
 use crate::support::process::Binary;
+use crate::support::provider::Provider;
+use crate::support::rows::life;
 use crate::support::services::Services;
 use crate::support::world::World;
 use crate::support::{eventually, within};
@@ -209,6 +211,35 @@ pub async fn a_timeout_is_unknown_and_not_a_second_send(services: &Services) {
     let reported = customer.accepted("+966500010030").await;
     world.wait_for_status(&reported, &["read"]).await;
     assert_eq!(world.calls_to("+966500010030").await.len(), 1);
+}
+
+/// An instance may be set to send again what stayed unknown: once nobody has told by the deadline, and as long as the
+/// validity lasts. A report of the first call that comes after all is still believed.
+pub async fn an_unknown_message_is_sent_again_where_that_is_wanted(services: &Services) {
+    let mut world = World::new(services).await;
+    world.set("GATEPOST_PROVIDER_TIMEOUT_MS", 800);
+    world.set("GATEPOST_UNKNOWN_DEADLINE_MS", 1_500);
+    let _processes = world.start_all().await;
+    let customer = world.customer().await;
+    let (provider, database) = (Provider::start().await, world.database().await);
+    let scripted = provider.instance(&world, &customer, "scripted").await;
+    let resend = ["instance", "set-on-unknown", "--account", &customer.account, "--id", "scripted", "resend"];
+    world.admin(&resend).await;
+    provider.hold(true);
+    let message = scripted.accepted("+966500010001").await;
+    let mut short = scripted.message("+966500010002");
+    short["validity_seconds"] = 2.into();
+    let expiring = scripted.send(&short).await.message_id();
+    world.wait_for_status(&message, &["unknown"]).await;
+    eventually("it is called again", async || {
+        let calls = provider.calls();
+        (calls.iter().filter(|call| call["to"] == "+966500010001").count() == 2).then_some(())
+    })
+    .await;
+    provider.hold(false);
+    world.wait_for_status(&message, &["sent"]).await;
+    assert_eq!(life(&database, &message).await, "queued sending unknown sent");
+    world.wait_for_status(&expiring, &["failed"]).await;
 }
 
 /// The attempt is on record, and the status says so, while the provider is still being called.

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::desk::{self, Desk, LID, PERSON, sample};
 use crate::support::eventually;
 use crate::support::meta::{self, post_signed, text};
 use crate::support::process::{Binary, Process};
@@ -63,9 +64,15 @@ async fn send_everything(customer: &Customer) -> (Answer, Answer) {
     (accepted, refused)
 }
 
-/// What Meta and others who look like it say.
-async fn hear_everything(world: &World, customer: &Customer) {
+/// What Meta and Evolution, and others who look like them, say; gives the token of Evolution's address.
+async fn hear_everything(world: &World, customer: &Customer) -> String {
     let gateway = world.gateway_url();
+    let desk = Desk::open(&world.database().await).await;
+    for name in ["stop_lid_only", "stop_with_number_and_lid", "qrcode_updated", "connection_open"] {
+        desk.post(world, &sample(name)).await;
+    }
+    assert_eq!(desk::post(&gateway, &desk.token, &b"966533330007 says"[..]).await.status, 200);
+    assert_eq!(desk::post(&gateway, &desk.token.to_uppercase(), "{}").await.status, 401);
     let query = [("hub.mode", "subscribe"), ("hub.challenge", "1"), ("hub.verify_token", VERIFY_TOKEN)];
     let url = reqwest::Url::parse_with_params(&format!("{gateway}/callbacks/meta"), &query).expect("a URL");
     assert!(reqwest::get(url).await.expect("the gateway answers").status().is_success());
@@ -78,6 +85,7 @@ async fn hear_everything(world: &World, customer: &Customer) {
     let nonsense = b"966500017006 says: Where is my invoice INV-2041?".to_vec();
     let signature = meta::signature(APP_SECRET, &nonsense);
     assert_eq!(post_signed(&gateway, nonsense, Some(&signature)).await, 200);
+    desk.token
 }
 
 /// Runs everything with every process's log at its fullest.
@@ -101,7 +109,7 @@ async fn run(services: &Services, format: &str) -> (World, Said) {
         secrets.push(("a webhook secret", secret.trim_start_matches("whsec_").to_owned()));
     }
     let (accepted, refused) = send_everything(&customer).await;
-    hear_everything(&world, &customer).await;
+    let callback_token = hear_everything(&world, &customer).await;
     let database = world.database().await;
     let open = "select count(*) from messages where status in ('queued', 'sending')";
     wait_for_count(&database, open, 0).await;
@@ -113,6 +121,11 @@ async fn run(services: &Services, format: &str) -> (World, Said) {
 
     secrets.extend([
         ("the customer's key", customer.key.clone()),
+        ("a wrong callback token", callback_token.to_uppercase()),
+        ("a callback token", callback_token),
+        ("a person's number", PERSON.to_owned()),
+        ("a person's other name", LID.to_owned()),
+        ("a pairing code", "2@SAMPLE".to_owned()),
         ("a wrong key", WRONG_KEY.to_owned()),
         ("the provider's token", PROVIDER_TOKEN.to_owned()),
         ("the app secret", APP_SECRET.to_owned()),

@@ -2,6 +2,9 @@
 //! receiver. One binary, because each further one would link everything again.
 
 mod admin;
+mod admin_internal_numbers;
+mod admin_log;
+mod admin_reviews;
 mod architecture;
 mod callbacks;
 mod callbacks_opt_outs;
@@ -11,6 +14,13 @@ mod corpus;
 mod delivery;
 mod durability;
 mod errors;
+mod evolution_callbacks;
+mod evolution_connection;
+mod evolution_people;
+mod evolution_sending;
+mod guard;
+mod guard_answers;
+mod guard_verdicts;
 mod hostile;
 mod idempotency;
 mod life;
@@ -23,8 +33,10 @@ mod quota;
 mod schema;
 mod shutdown;
 mod support;
+mod suppressions;
 mod sweep;
 mod sweep_crashes;
+mod sweep_memory;
 mod webhooks;
 mod webhooks_isolation;
 
@@ -102,6 +114,16 @@ fn main() {
         admin::admin_stores_no_secret_in_clear,
         admin::admin_is_heeded_by_running_gateways_within_a_second,
         admin::admin_makes_keys_that_work_at_once,
+        admin_internal_numbers::internal_numbers_are_added_named_and_removed,
+        admin_internal_numbers::internal_numbers_are_the_accounts_own,
+        admin_reviews::reviews_hold_messages_until_the_resume,
+        admin_reviews::reviews_say_who_when_and_why,
+        admin_reviews::reviews_shown_are_the_latest_hundred,
+        admin_reviews::reviews_by_the_guard_name_its_decision,
+        admin_log::log_explains_real_sends,
+        admin_log::log_shows_signals_and_facts,
+        admin_log::log_names_what_is_not_there,
+        admin_log::log_is_not_read_through,
         errors::errors_are_the_catalogues,
         errors::errors_outside_the_catalogue_have_its_shape,
         precedence::precedence_is_the_catalogues_order,
@@ -113,6 +135,22 @@ fn main() {
         hostile::hostile_slow_bodies_are_given_up,
         hostile::hostile_headers_are_refused,
         hostile::hostile_bytes_do_no_harm,
+        guard::guard_stops_a_broadcast_exactly_across_three_gateways,
+        guard::guard_lets_orders_pass_that_differ_by_their_number,
+        guard::guard_lets_a_notice_reach_the_team,
+        guard::guard_windows_slide,
+        guard::guard_slows_bursts_to_strangers,
+        guard::guard_limits_codes_per_recipient,
+        guard::guard_knows_a_code_when_it_sees_one,
+        guard::guard_knows_the_backlog_at_the_door,
+        guard::guard_counters_are_bounded,
+        guard::guard_heeds_new_rules_within_a_second,
+        guard_answers::check_message_says_what_a_send_is_answered,
+        guard_answers::check_message_explains,
+        guard_answers::answers_say_what_is_left,
+        guard_answers::a_key_refused_all_the_time_is_slowed,
+        guard_answers::changes_are_heeded_without_notices,
+        guard_verdicts::verdicts_of_a_thousand_mixed_requests,
         quota::quota_of_a_day_is_exact_across_processes,
         quota::quota_of_a_month_is_exact_across_processes,
         quota::quota_rolls_over_at_the_accounts_midnight,
@@ -141,10 +179,23 @@ fn main() {
         delivery::throttles_delay_and_do_not_count,
         delivery::an_instance_error_holds_the_sender,
         delivery::a_timeout_is_unknown_and_not_a_second_send,
+        delivery::an_unknown_message_is_sent_again_where_that_is_wanted,
         delivery::the_attempt_is_recorded_before_the_call,
         delivery::suppression_is_checked_again_before_the_attempt,
         delivery::an_old_message_expires_unsent,
         delivery::an_unreachable_provider_is_tried_again_until_the_validity_ends,
+        evolution_sending::evolution_gets_what_it_needs_and_no_more,
+        evolution_sending::evolution_refusals_fail_at_once,
+        evolution_sending::evolution_doubts_are_no_second_send,
+        evolution_sending::evolution_calls_without_an_answer_leave_their_id,
+        evolution_sending::evolution_faults_before_the_send_are_tried_again,
+        evolution_sending::evolution_instance_errors_hold_the_sender,
+        evolution_sending::evolution_connections_are_looked_at,
+        evolution_sending::evolution_goes_on_when_it_is_connected_again,
+        evolution_sending::evolution_connections_are_looked_at_once,
+        evolution_sending::evolution_reports_settle_what_had_no_answer,
+        evolution_sending::evolution_sandbox_knows_every_class,
+        evolution_sending::evolution_is_told_where_to_report,
         pacing::three_workers_keep_one_rate,
         pacing::a_slow_rate_is_kept_too,
         pacing::a_burst_leaves_at_once,
@@ -172,6 +223,29 @@ fn main() {
         callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
         callbacks_opt_outs::a_preference_silences_what_is_not_essential,
         callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        evolution_callbacks::every_sample_has_its_effect,
+        evolution_callbacks::an_address_and_a_size_are_required,
+        evolution_callbacks::garbage_changes_nothing,
+        evolution_callbacks::an_address_speaks_for_its_own_instance,
+        evolution_callbacks::a_report_waits_for_its_message,
+        evolution_callbacks::an_error_counts_for_its_own_call,
+        evolution_callbacks::a_late_report_changes_nothing,
+        evolution_callbacks::what_went_out_is_recognised_by_its_text,
+        evolution_people::a_wish_without_a_number_waits_for_it,
+        evolution_people::the_last_wish_that_waits_counts,
+        evolution_people::a_number_is_learnt_for_one_account,
+        evolution_people::the_operator_may_tell_the_number,
+        evolution_people::an_opt_out_follows_to_a_new_number,
+        evolution_connection::reports_are_told_and_explained,
+        evolution_connection::the_operators_word_stays,
+        evolution_connection::an_older_report_changes_nothing,
+        suppressions::suppressions_count_at_the_door,
+        suppressions::suppressions_count_at_the_attempt,
+        suppressions::suppressions_count_at_the_call,
+        suppressions::suppressions_are_listed_with_their_state,
+        suppressions::suppressions_need_a_period_that_can_be,
+        suppressions::suppressions_by_the_person_have_no_end,
+        suppressions::suppressions_follow_a_changed_number,
         webhooks::events_are_in_the_commit_of_what_they_tell,
         webhooks::each_rise_is_told_in_the_documented_shape,
         webhooks::a_failed_attempt_is_made_again_on_schedule,
@@ -194,6 +268,7 @@ fn main() {
         sweep_crashes::a_call_that_was_lost_ends_by_evidence,
         sweep_crashes::a_call_that_was_lost_ends_at_the_deadline,
         sweep_crashes::claimed_webhooks_outlive_their_process,
+        sweep_memory::the_guards_memory_is_forgotten_in_time,
         shutdown::a_gateway_ends_with_whole_answers,
         shutdown::a_worker_ends_with_its_calls_recorded,
         shutdown::a_teller_ends_with_its_webhooks_recorded,

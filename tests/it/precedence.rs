@@ -7,8 +7,8 @@ use crate::support::process::Binary;
 use crate::support::services::Services;
 use crate::support::world::{Answer, Customer, World, answer};
 
-/// The documents' order, with connection in the place of the content rules, which come after it.
-const ORDER: [&str; 16] = [
+/// The documents' order.
+const ORDER: [&str; 17] = [
     "unsupported_media_type",
     "invalid_api_key",
     "revoked_api_key",
@@ -24,9 +24,12 @@ const ORDER: [&str; 16] = [
     "recipient_suppressed",
     "sending_throttled",
     "instance_paused_for_review",
+    "policy_violation",
     "gateway_send_failed",
 ];
 
+const ADVERTISEMENT: &str =
+    "MEGA SALE! Up to 70% off everything this weekend only. Shop now and save: https://bit.ly/x1";
 const PHONE: &str = "+966500010001";
 
 /// A request as it stands; it begins with everything wrong that can be wrong with a request.
@@ -59,7 +62,7 @@ impl Sent {
             "invalid_api_key" => self.key = revoked.to_owned(),
             "revoked_api_key" => self.key = customer.key.clone(),
             // Still without a phone, and with an idempotency key that is too long; the rest is wrong but well-formed.
-            "invalid_json" => body = json!({"instance_id": "nobodys", "message": "x"}),
+            "invalid_json" => body = json!({"instance_id": "nobodys", "message": ADVERTISEMENT}),
             "validation_error" => {
                 body["phone"] = PHONE.into();
                 self.idempotency_key = "k".to_owned();
@@ -81,7 +84,10 @@ impl Sent {
                 drop(world.admin(&["suppression", "remove", "--account", account, "--phone", PHONE]).await);
             }
             "sending_throttled" => backlog(world, customer, 0).await,
-            "instance_paused_for_review" => drop(world.admin(&instance("resume")).await),
+            "instance_paused_for_review" => {
+                drop(world.admin(&[&instance("resume")[..], &["--note", "looked into"]].concat()).await);
+            }
+            "policy_violation" => body["message"] = "Your order 2041 has been shipped.".into(),
             "gateway_send_failed" => {
                 drop(world.admin(&[&instance("set-connection")[..], &["open"]].concat()).await);
             }
@@ -151,7 +157,7 @@ pub async fn precedence_is_the_catalogues_order(services: &Services) {
     }
     eventually("nothing is wrong any more", async || {
         let answer = sent.answer(&customer).await;
-        assert!(answer.status == 202 || answer.error() == ORDER[15], "{}", answer.text);
+        assert!(answer.status == 202 || answer.error() == ORDER[16], "{}", answer.text);
         (answer.status == 202).then_some(())
     })
     .await;

@@ -43,6 +43,7 @@ impl Scene {
         let latency = Duration::from_millis(150);
         let slow = |settings| gatepost::sandbox::Settings { latency, ..settings };
         let mut world = World::with_sandbox(services.database_url(), services.amqp_url(), slow).await;
+        world.let_crowds_pass();
         change(&mut world);
         let processes = world.start_all().await.try_into().unwrap_or_else(|_| panic!("one of each"));
         let (customer, database) = (world.customer().await, world.database().await);

@@ -159,6 +159,7 @@ pub async fn a_lost_webhook_is_found(services: &Services) {
 /// and each event is told once.
 pub async fn two_sweeps_do_no_harm(services: &Services) {
     let mut world = World::new(services).await;
+    world.let_crowds_pass();
     let broker = world.amqp_url.clone();
     world.set("GATEPOST_ACCEPT_DUE_MS", 500);
     world.set("AMQP_URL", format!("amqp://127.0.0.1:{}/%2f", free_port()));

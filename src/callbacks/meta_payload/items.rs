@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{ReportedStatus, Update};
+use crate::callbacks::json::text;
 use crate::domain::meta_codes::{MetaError, classify};
 use crate::domain::outcome::{Class, Failure};
 
@@ -107,12 +108,6 @@ impl Context {
         let contact = contact.unwrap_or(&Value::Null);
         (phone.or_else(|| digits(&contact["wa_id"])), user_id.or_else(|| text(&contact["user_id"])))
     }
-}
-
-/// A text that is not empty. NUL characters go, because Postgres cannot store them in a text.
-fn text(value: &Value) -> Option<String> {
-    let text = value.as_str()?.replace('\0', "");
-    (!text.is_empty()).then_some(text)
 }
 
 /// A phone number's digits; Meta writes numbers with and without a plus.

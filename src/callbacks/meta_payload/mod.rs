@@ -15,6 +15,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use self::items::{Context, ItemReader};
+use super::ReportedStatus;
 use crate::domain::outcome::Failure;
 
 /// One thing that Meta reports. It has no `Debug`, because it holds phone numbers and texts.
@@ -84,19 +85,6 @@ pub enum Update {
         /// What it means for the sender.
         failure: Failure,
     },
-}
-
-/// How a sent message fares, in Meta's order. Reports come late, twice and out of order.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ReportedStatus {
-    /// It left Meta's servers.
-    Sent,
-    /// It is on a device of the recipient's.
-    Delivered,
-    /// It was shown (or, for a voice message, played). Meta does not always report a delivery before.
-    Read,
-    /// It was not sent, or not delivered.
-    Failed(Failure),
 }
 
 /// The updates of one POST.

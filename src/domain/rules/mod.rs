@@ -13,6 +13,7 @@ mod stem;
 mod text;
 mod view;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -34,6 +35,12 @@ pub struct Rules {
     lexicon: Lexicon,
     texts: Vec<TextRule>,
     counters: Vec<CounterRule>,
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 /// What the rules found in a text.

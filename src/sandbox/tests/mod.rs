@@ -1,6 +1,7 @@
 //! The sandbox from outside: over HTTP, with a receiver that plays the gateway.
 
 mod answers;
+mod evolution;
 mod record;
 mod reports;
 

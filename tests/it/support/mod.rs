@@ -1,5 +1,7 @@
 //! What the tests are made of.
 
+pub mod desk;
+pub mod evolution;
 pub mod inside;
 pub mod meta;
 pub mod process;

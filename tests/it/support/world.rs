@@ -73,6 +73,11 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
     Answer { status, headers, text, body }
 }
 
+/// Six digits that differ from phone to phone: one text to many people would be a broadcast.
+fn number(phone: &str) -> &str {
+    &phone[phone.len().saturating_sub(6)..]
+}
+
 /// An account with one instance of the sandbox and one key.
 #[derive(Clone, Debug)]
 pub struct Customer {
@@ -91,7 +96,7 @@ impl Customer {
     pub fn message(&self, phone: &str) -> Value {
         json!({
             "instance_id": self.instance, "phone": phone,
-            "message": "Your invoice INV-2041 is ready.", "message_purpose": "transactional",
+            "message": format!("Your invoice INV-{} is ready.", number(phone)), "message_purpose": "transactional",
         })
     }
 
@@ -99,7 +104,7 @@ impl Customer {
     pub fn code(&self, phone: &str) -> Value {
         json!({
             "instance_id": self.instance, "phone": phone,
-            "message": "Your code is 482913.", "message_purpose": "authentication",
+            "message": format!("Your code is {}.", number(phone)), "message_purpose": "authentication",
         })
     }
 
@@ -169,6 +174,14 @@ impl World {
         self.settings.push((name.to_owned(), value.to_string()));
     }
 
+    /// Lets the guard pass what a test sends to a crowd of people at once.
+    pub fn let_crowds_pass(&mut self) {
+        self.set(
+            "GATEPOST_RULES_FILE",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rules/crowds.toml"),
+        );
+    }
+
     /// What the processes find in their environment.
     pub fn environment(&self) -> Vec<(String, String)> {
         let fixed = [
@@ -234,8 +247,19 @@ impl World {
 
     /// Runs `gateway admin … --json`; gives its exit code and what it printed to the two streams.
     pub async fn run_admin(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.run_admin_as_it_is(&[arguments, &["--json"]].concat()).await
+    }
+
+    /// Runs `gateway admin …`, which must succeed; gives the text it prints.
+    pub async fn admin_text(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.run_admin_as_it_is(arguments).await;
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+        out
+    }
+
+    async fn run_admin_as_it_is(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = command(Binary::Gateway, &self.environment());
-        command.arg("admin").args(arguments).arg("--json");
+        command.arg("admin").args(arguments);
         command.env("SANDBOX_TOKEN", "sandbox");
         let output = command.output().await.expect("the binary was built beside this test");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
@@ -247,6 +271,19 @@ impl World {
         let (code, out, err) = self.run_admin(arguments).await;
         assert_eq!(code, 0, "{arguments:?}: {out}{err}");
         serde_json::from_str(&out).unwrap_or_else(|_| panic!("{arguments:?} prints one object: {out}"))
+    }
+
+    /// Runs `gateway admin … --json`, which must refuse its arguments; gives what it says of them.
+    pub async fn admin_refuses(&self, arguments: &[&str]) -> String {
+        self.admin_fails(2, arguments).await
+    }
+
+    /// Runs `gateway admin … --json`, which must end with that code and no answer; gives what it says.
+    pub async fn admin_fails(&self, expected: i32, arguments: &[&str]) -> String {
+        let (code, out, err) = self.run_admin(arguments).await;
+        assert_eq!((code, out.as_str()), (expected, ""), "{arguments:?}: {err}");
+        let problem: Value = serde_json::from_str(&err).expect("one JSON object on standard error");
+        problem["error"].as_str().expect("a text").to_owned()
     }
 
     /// A customer with a plan that is not in the way and a sender that is fast.

@@ -1,4 +1,4 @@
-use super::{AdminError, Create, DEFAULT_RATE, Settled};
+use super::{AdminError, Create, Settled};
 use crate::config::Environment::{self, Development, Production};
 use crate::domain::instance::Provider;
 
@@ -10,8 +10,18 @@ fn create(provider: Provider) -> Create {
         provider,
         base_url: None,
         phone_number_id: Some("10955".into()),
+        provider_instance: None,
         token_env: None,
-        rate: DEFAULT_RATE,
+        rate: None,
+    }
+}
+
+fn evolution() -> Create {
+    Create {
+        base_url: Some("http://evo.example:8080/".parse().unwrap()),
+        phone_number_id: None,
+        provider_instance: Some("shop-main".into()),
+        ..with_token(Provider::Evolution)
     }
 }
 
@@ -58,6 +68,34 @@ fn an_address_without_a_path_gets_the_version() {
 }
 
 #[test]
+fn an_evolution_server_is_taken_as_it_is() {
+    assert_eq!(settle(&evolution(), Development), settled("http://evo.example:8080", "t0ken"));
+    let below = Create { base_url: Some("https://h.example/evo".parse().unwrap()), ..evolution() };
+    assert_eq!(settle(&below, Production), settled("https://h.example/evo", "t0ken"));
+}
+
+#[test]
+fn what_does_not_fit_an_evolution_server_is_named() {
+    let nameless = Create { provider_instance: None, ..evolution() };
+    let homeless = Create { base_url: None, ..evolution() };
+    let numbered = Create { phone_number_id: Some("10955".into()), ..evolution() };
+    let keyless = Create { token_env: None, ..evolution() };
+    let misplaced = Create { provider_instance: Some("x".into()), ..with_token(Provider::Meta) };
+    let cases = [
+        (nameless, Development, "--provider-instance is required"),
+        (homeless, Development, "--base-url is required"),
+        (numbered, Development, "--phone-number-id"),
+        (keyless, Development, "--token-env"),
+        (evolution(), Production, "must be https"),
+        (misplaced, Production, "--provider-instance"),
+    ];
+    for (new, environment, named) in cases {
+        let problem = settle(&new, environment).unwrap_err();
+        assert!(problem.contains(named), "{named}: {problem}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_named() {
     let plain =
         Create { base_url: Some("http://h.example/v1".parse().unwrap()), ..with_token(Provider::Meta) };
@@ -65,8 +103,6 @@ fn what_does_not_fit_is_named() {
     let phrase = Create { token_env: Some("PHRASE".into()), ..create(Provider::Sandbox) };
     let numberless = Create { phone_number_id: None, ..create(Provider::Sandbox) };
     let cases = [
-        (create(Provider::Evolution), Development, "--provider evolution"),
-        (create(Provider::Evolution), Production, "meta and sandbox"),
         (create(Provider::Sandbox), Production, "--provider sandbox"),
         (plain, Production, "--base-url"),
         (create(Provider::Meta), Development, "--token-env"),

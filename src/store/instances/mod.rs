@@ -1,17 +1,30 @@
 //! Instances and their pacing schedules.
 
+mod connection;
+mod evolution;
+mod review;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
-use uuid::Uuid;
 
+pub use self::connection::{report_connection, set_connection};
+pub use self::evolution::{EvolutionRow, evolution, set_callback_token};
+pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
-use crate::domain::instance::{Connection, Provider};
+use crate::domain::instance::{OnUnknown, Provider};
 use crate::domain::purpose::Lane;
 use crate::domain::rate::Rate;
 
+/// How many messages one statement makes due: well within its time limit.
+const DUE_BATCH: i64 = 5_000;
+/// Together with [`DUE_BATCH`] more than any backlog that is accepted.
+const DUE_ROUNDS: u32 = 2_000;
+
 /// The rule that a business number belongs to one instance.
 pub const PHONE_NUMBER_TAKEN: &str = "instances_by_phone_number";
+/// The rule that an instance of an Evolution server belongs to one of ours.
+pub const PROVIDER_INSTANCE_TAKEN: &str = "instances_by_provider_instance";
 /// The rule that an account's instance ids differ.
 pub const INSTANCE_ID_TAKEN: &str = "instances_pkey";
 
@@ -29,6 +42,8 @@ pub struct InstanceRow {
     pub base_url: String,
     /// Meta's id of the business number.
     pub phone_number_id: Option<String>,
+    /// The instance's name on its Evolution server.
+    pub provider_instance: Option<String>,
     /// The connection's name.
     pub connection: String,
     /// Since when it waits for a review.
@@ -60,6 +75,8 @@ pub struct NewInstance<'a> {
     pub base_url: &'a str,
     /// Meta's id of the business number, unique among all instances.
     pub phone_number_id: Option<&'a str>,
+    /// The instance's name on its Evolution server, unique there.
+    pub provider_instance: Option<&'a str>,
     /// The provider's token, encrypted.
     pub token_sealed: &'a [u8],
     /// How often it may send.
@@ -75,6 +92,7 @@ impl From<&Row> for InstanceRow {
             provider: row.get("provider"),
             base_url: row.get("base_url"),
             phone_number_id: row.get("phone_number_id"),
+            provider_instance: row.get("provider_instance"),
             connection: row.get("connection"),
             paused_at: row.get("paused_at"),
             paused_reason: row.get("paused_reason"),
@@ -89,14 +107,14 @@ impl From<&Row> for InstanceRow {
 /// Stores an instance, open. Its schedules are to be made in the same transaction, see [`insert_pacing`].
 ///
 /// # Errors
-/// [`StoreError`], with the constraint where the account does not exist, [`INSTANCE_ID_TAKEN`] or
-/// [`PHONE_NUMBER_TAKEN`].
+/// [`StoreError`], with the constraint where the account does not exist, [`INSTANCE_ID_TAKEN`],
+/// [`PHONE_NUMBER_TAKEN`] or [`PROVIDER_INSTANCE_TAKEN`].
 pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreError> {
     db.execute(
         "-- instances.insert
-        insert into instances (account_id, instance_id, name, provider, base_url, phone_number_id, token_sealed,
-            interval_us, burst)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        insert into instances (account_id, instance_id, name, provider, base_url, phone_number_id,
+            provider_instance, token_sealed, interval_us, burst)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[
             &new.account_id,
             &new.instance_id,
@@ -104,6 +122,7 @@ pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreErro
             &new.provider.as_str(),
             &new.base_url,
             &new.phone_number_id,
+            &new.provider_instance,
             &new.token_sealed,
             &new.rate.interval_us,
             &new.rate.burst,
@@ -140,85 +159,6 @@ const OWE: &str = "
         )
         select from changed";
 
-/// Pauses for a review and tells the customer; already paused, it keeps its time and takes the new reason, and nobody
-/// is told. False: no such instance.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn pause(
-    db: &impl Db,
-    account_id: i64,
-    instance_id: &str,
-    reason: Option<&str>,
-) -> Result<bool, StoreError> {
-    let sql = format!(
-        "-- instances.pause
-        with before as (
-            select paused_at from instances where account_id = $1 and instance_id = $2 for update
-        ), changed as (
-            update instances n set paused_at = coalesce(n.paused_at, now()), paused_reason = $3
-            from before
-            where n.account_id = $1 and n.instance_id = $2
-            returning n.account_id, n.instance_id, before.paused_at is null as is_new
-        ), told as (
-            insert into events (account_id, event_id, kind, instance_id, reason)
-            select account_id, $4, 'instance.paused', instance_id, $3 from changed where is_new
-            returning account_id, event_id, kind
-        ), {OWE}"
-    );
-    let rows = db.query(&sql, &[&account_id, &instance_id, &reason, &Uuid::now_v7()]).await?;
-    Ok(!rows.is_empty())
-}
-
-/// Ends a review; false: no such instance.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn resume(db: &impl Db, account_id: i64, instance_id: &str) -> Result<bool, StoreError> {
-    let changed = db
-        .execute(
-            "-- instances.resume
-            update instances set paused_at = null, paused_reason = null
-            where account_id = $1 and instance_id = $2",
-            &[&account_id, &instance_id],
-        )
-        .await?;
-    Ok(changed == 1)
-}
-
-/// Changes the connection and tells the customer, unless it is so already; opened, it forgets why it was suspect.
-/// False: no such instance.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn set_connection(
-    db: &impl Db,
-    account_id: i64,
-    instance_id: &str,
-    connection: Connection,
-) -> Result<bool, StoreError> {
-    let sql = format!(
-        "-- instances.set_connection
-        with before as (
-            select connection from instances where account_id = $1 and instance_id = $2 for update
-        ), changed as (
-            update instances n
-            set connection = $3,
-                hold_reason = case when $3 <> 'open' or n.hold_until > now() then n.hold_reason end
-            from before
-            where n.account_id = $1 and n.instance_id = $2
-            returning n.account_id, n.instance_id, before.connection as previous
-        ), told as (
-            insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
-            select account_id, $4, 'instance.connection_updated', instance_id, $3, previous, 'operator'
-            from changed where previous <> $3
-            returning account_id, event_id, kind
-        ), {OWE}"
-    );
-    let rows = db.query(&sql, &[&account_id, &instance_id, &connection.as_str(), &Uuid::now_v7()]).await?;
-    Ok(!rows.is_empty())
-}
-
 /// Changes the pacing rate; false: no such instance.
 ///
 /// # Errors
@@ -235,9 +175,31 @@ pub async fn set_rate(
             "-- instances.set_rate
             with begun_anew as (
                 update pacing set next_at = now() where account_id = $1 and instance_id = $2
+            ), begun_anew_at_the_door as (
+                update door set next_at = now() where account_id = $1 and instance_id = $2
             )
             update instances set interval_us = $3, burst = $4 where account_id = $1 and instance_id = $2",
             &[&account_id, &instance_id, &rate.interval_us, &rate.burst],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Says what becomes of messages whose outcome stays unknown; false: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_on_unknown(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    on_unknown: OnUnknown,
+) -> Result<bool, StoreError> {
+    let changed = db
+        .execute(
+            "-- instances.set_on_unknown
+            update instances set on_unknown = $3 where account_id = $1 and instance_id = $2",
+            &[&account_id, &instance_id, &on_unknown.as_str()],
         )
         .await?;
     Ok(changed == 1)
@@ -263,18 +225,24 @@ pub async fn set_token(
     Ok(changed == 1)
 }
 
-/// Makes at most `most` of the instance's waiting messages due now, and gives how many. Called again after a commit
-/// it takes the next ones: what is due already is left alone, and so is what somebody else is just looking at, is
-/// owned by a worker, or waits for a time of its own.
+/// Makes due what waits for the instance, in statements of their own: workers must find the instance's new state, which is
+/// to be committed before, and no statement may take long.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn make_due(
-    db: &impl Db,
-    account_id: i64,
-    instance_id: &str,
-    most: i64,
-) -> Result<u64, StoreError> {
+pub async fn wake(db: &impl Db, key: (i64, &str)) -> Result<(), StoreError> {
+    for _ in 0..DUE_ROUNDS {
+        if make_due(db, key).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Makes some of the instance's waiting messages due now, and gives how many. Called again after a commit it takes the next
+/// ones: what is due already is left alone, and so is what somebody else is just looking at, is owned by a worker, or waits
+/// for a time of its own.
+async fn make_due(db: &impl Db, (account_id, instance_id): (i64, &str)) -> Result<u64, StoreError> {
     db.execute(
         "-- messages.make_due
         with waiting as (
@@ -287,7 +255,7 @@ pub async fn make_due(
         update messages set due_at = now()
         from waiting
         where messages.account_id = waiting.account_id and messages.message_id = waiting.message_id",
-        &[&account_id, &instance_id, &most],
+        &[&account_id, &instance_id, &DUE_BATCH],
     )
     .await
 }
@@ -300,8 +268,8 @@ pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, Sto
     let rows = db
         .query(
             "-- instances.list
-            select instance_id, name, provider, base_url, phone_number_id, connection, paused_at, paused_reason,
-                hold_until, hold_reason, interval_us, burst, created_at
+            select instance_id, name, provider, base_url, phone_number_id, provider_instance, connection, paused_at,
+                paused_reason, hold_until, hold_reason, interval_us, burst, created_at
             from instances where account_id = $1 order by instance_id",
             &[&account_id],
         )

@@ -1,7 +1,9 @@
 //! Sweep: whatever is overdue is published again, or brought to its end. The only way back into the queues.
 //!
 //! A lost publish, a dead worker and a wiped broker look the same from here: a row whose `due_at` has passed. Several
-//! processes may sweep; in each round one leads.
+//! processes may sweep; in each round one leads. Beside that, the connections of Evolution instances are looked at.
+
+mod connections;
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,9 @@ use crate::domain::retry::Next;
 use crate::runtime::ops;
 use crate::store::due::{self, Due, Ending, Pauses};
 use crate::store::outcomes::{self, Call, Record};
-use crate::store::{Pool, StoreError, callbacks, idempotency, recipients};
+use crate::store::{Pool, StoreError, behaviour, callbacks, idempotency, recipients};
 use crate::wiring::{self, Parts, StartError};
+use connections::Watcher;
 
 /// Rows taken up per lane and round.
 const BATCH: i64 = 512;
@@ -35,6 +38,8 @@ const CLEANED: i64 = 2_000;
 const CLEANING_ROUNDS: u32 = 50;
 /// Days a settled callback, and what was heard of in one, is kept: providers repeat theirs for seven.
 const CALLBACK_DAYS: i32 = 8;
+/// Days it is remembered to whom an account has written.
+const CONTACT_DAYS: i32 = 180;
 
 /// Sweeps until told to stop.
 ///
@@ -48,30 +53,8 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     wiring::serve_ops(&parts, vec![broker]).await?;
     let sweeper =
         Sweeper { pool: parts.pool.clone(), publisher, unknown_deadline: parts.config.unknown_deadline };
-    let mut cleaned = None;
-    while !parts.stop.is_cancelled() {
-        // What a round that is broken off has not published is due again soon.
-        let full = tokio::select! {
-            () = parts.stop.cancelled() => break,
-            round = sweeper.round() => round.unwrap_or_else(|error| {
-                warn!(%error, "a round failed");
-                false
-            }),
-        };
-        if cleaned.is_none_or(|at: Instant| at.elapsed() > CLEANING) {
-            cleaned = Some(Instant::now());
-            tokio::select! {
-                () = parts.stop.cancelled() => break,
-                () = sweeper.clean() => {}
-            }
-        }
-        // A full round means there is more.
-        let pause = if full { Duration::ZERO } else { parts.config.sweep_interval };
-        tokio::select! {
-            () = parts.stop.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+    let watcher = Watcher::new(&parts)?;
+    tokio::join!(sweeper.run(&parts), watcher.run());
     closing.cancel();
     Ok(())
 }
@@ -91,6 +74,33 @@ struct Found {
 }
 
 impl Sweeper {
+    async fn run(&self, parts: &Parts) {
+        let mut cleaned = None;
+        while !parts.stop.is_cancelled() {
+            // What a round that is broken off has not published is due again soon.
+            let full = tokio::select! {
+                () = parts.stop.cancelled() => break,
+                round = self.round() => round.unwrap_or_else(|error| {
+                    warn!(%error, "a round failed");
+                    false
+                }),
+            };
+            if cleaned.is_none_or(|at: Instant| at.elapsed() > CLEANING) {
+                cleaned = Some(Instant::now());
+                tokio::select! {
+                    () = parts.stop.cancelled() => break,
+                    () = self.clean() => {}
+                }
+            }
+            // A full round means there is more.
+            let pause = if full { Duration::ZERO } else { parts.config.sweep_interval };
+            tokio::select! {
+                () = parts.stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
     /// Takes up what is due; `true` if there may be more.
     async fn round(&self) -> Result<bool, StoreError> {
         let (priority, standard, notify) = tokio::join!(
@@ -176,6 +186,8 @@ impl Sweeper {
                 cleaned("rested pairs", self.forget_pairs().await),
                 cleaned("callbacks", self.forget_callbacks().await),
                 cleaned("inbound messages", self.forget_inbound().await),
+                cleaned("sightings", self.forget_sightings().await),
+                cleaned("contacts", self.forget_contacts().await),
             ];
             if !more.contains(&true) {
                 return;
@@ -197,6 +209,14 @@ impl Sweeper {
 
     async fn forget_inbound(&self) -> Result<u64, StoreError> {
         recipients::forget_old(&self.pool.get().await?, CALLBACK_DAYS, CLEANED).await
+    }
+
+    async fn forget_sightings(&self) -> Result<u64, StoreError> {
+        behaviour::forget_sightings(&self.pool.get().await?, CLEANED).await
+    }
+
+    async fn forget_contacts(&self) -> Result<u64, StoreError> {
+        behaviour::forget_contacts(&self.pool.get().await?, CONTACT_DAYS, CLEANED).await
     }
 }
 

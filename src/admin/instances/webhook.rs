@@ -1,0 +1,114 @@
+//! `gateway admin instance register-webhook`: has an Evolution server report to this gateway.
+
+use reqwest::Url;
+
+use super::Which;
+use crate::admin::answer::Answer;
+use crate::admin::{Admin, AdminError, parse};
+use crate::config::Environment;
+use crate::providers::ClientSettings;
+use crate::providers::evolution::{EvolutionClient, Sender};
+use crate::runtime::secrets;
+use crate::store::Session;
+use crate::store::instances::{self, EvolutionRow};
+use crate::store::senders::token_context;
+
+/// Where gateways take what Evolution servers report; the instance's token follows.
+const PATH: [&str; 2] = ["callbacks", "evolution"];
+
+/// `gateway admin instance register-webhook`.
+#[derive(Clone, Debug, clap::Args)]
+pub(in crate::admin) struct Register {
+    #[command(flatten)]
+    which: Which,
+    /// Where the Evolution server reaches this gateway, for example <https://gateway.example>; /callbacks/evolution and a
+    /// token are appended.
+    #[arg(long, value_name = "URL", value_parser = parse::base_url)]
+    callback_url: Url,
+}
+
+/// Gives the instance a new callback token and registers the address with it.
+pub(super) async fn register(admin: &Admin, register: &Register) -> Result<Answer, AdminError> {
+    let Register { which, callback_url } = register;
+    if admin.environment == Environment::Production && callback_url.scheme() != "https" {
+        return refused("--callback-url must be https, because GATEPOST_ENV is production");
+    }
+    let session = admin.session().await?;
+    let found = instances::evolution(&session, which.key()).await?;
+    which.require(found.is_some(), &session).await?;
+    let Some(instance) = found.flatten() else {
+        return refused("register-webhook is for instances of Evolution servers; Meta's are set in its app");
+    };
+    let key = open(admin, which, &instance)?;
+    let token = secrets::new_callback_token();
+    let url = address(callback_url, &token)?;
+    let client = EvolutionClient::new(&ClientSettings::default())
+        .map_err(|error| AdminError::Provider(error.to_string()))?;
+    let sender = Sender { base_url: &instance.base_url, instance: &instance.provider_instance, token: &key };
+    // Before the server is told: it never repeats what is answered 404.
+    let hash = secrets::sha256(token.as_bytes());
+    instances::set_callback_token(&session, which.key(), Some(&hash)).await?;
+    if let Err(error) = client.set_webhook(&sender, url.as_str(), &token).await {
+        put_back(&session, which, &instance).await?;
+        let problem = format!("the Evolution server did not take the webhook: {error}; run this again");
+        return Err(AdminError::Provider(problem));
+    }
+    Ok(Answer::made(
+        &which.id,
+        &token,
+        &format!("instance `{}` reports to {}", which.id, shown(callback_url)),
+    ))
+}
+
+/// What was registered before is still at work.
+async fn put_back(session: &Session, which: &Which, instance: &EvolutionRow) -> Result<(), AdminError> {
+    let before = instance.callback_token_hash.as_deref();
+    Ok(instances::set_callback_token(session, which.key(), before).await?)
+}
+
+fn open(admin: &Admin, which: &Which, instance: &EvolutionRow) -> Result<String, AdminError> {
+    let context = token_context(which.account, &which.id);
+    let key = admin.secret_key.open(&context, &instance.token_sealed);
+    let key = key.map_err(|error| AdminError::Provider(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&key).into_owned())
+}
+
+/// The whole address. The path of ours may be part of what was given.
+fn address(base: &Url, token: &str) -> Result<Url, AdminError> {
+    let mut url = base.clone();
+    let given = url.path().trim_end_matches('/').ends_with(&format!("/{}", PATH.join("/")));
+    match url.path_segments_mut() {
+        Ok(mut segments) => {
+            segments.pop_if_empty().extend(if given { &[][..] } else { &PATH[..] }).push(token);
+        }
+        Err(()) => return refused("--callback-url cannot be an address with a path"),
+    }
+    Ok(url)
+}
+
+/// The address without the token, which is shown by itself.
+fn shown(base: &Url) -> String {
+    base.origin().ascii_serialization()
+}
+
+fn refused<T>(problem: &str) -> Result<T, AdminError> {
+    Err(AdminError::Arguments(problem.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn the_path_is_appended_once() {
+        for (given, whole) in [
+            ("https://gate.example", "https://gate.example/callbacks/evolution/t0k"),
+            ("https://gate.example/", "https://gate.example/callbacks/evolution/t0k"),
+            ("https://gate.example/wa", "https://gate.example/wa/callbacks/evolution/t0k"),
+            ("https://gate.example/callbacks/evolution", "https://gate.example/callbacks/evolution/t0k"),
+            ("http://127.0.0.1:8080/callbacks/evolution/", "http://127.0.0.1:8080/callbacks/evolution/t0k"),
+        ] {
+            assert_eq!(address(&given.parse().unwrap(), "t0k").unwrap().as_str(), whole);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What Evolution says, of the instance whose address it called.
+
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use super::reports::{self, Reported};
+use super::{Applied, wishes};
+use crate::callbacks::ReportedStatus;
+use crate::callbacks::evolution_payload::{self, Update};
+use crate::domain::id::DeliveryKey;
+use crate::domain::instance::Connection;
+use crate::store::callbacks::Callback;
+use crate::store::reports::{Named, Sender, WentOut, recognise};
+use crate::store::{Db, StoreError, aliases, instances, recipients};
+
+/// A message that went out is recognised by its text only after this time: until then the call that sent it may be under
+/// way, and its answer tells better.
+const CALLS_ARE_OVER_SECONDS: i64 = 30;
+
+/// What a body says, and how many of its parts were left out.
+pub(super) fn read(body: &[u8], received_at: Timestamp) -> (Vec<Update>, usize) {
+    match evolution_payload::parse(body, received_at) {
+        Ok(payload) => (payload.updates, payload.ignored),
+        Err(error) => {
+            warn!(%error, "a callback of Evolution's is not of the expected form");
+            (Vec::new(), 1)
+        }
+    }
+}
+
+/// Applies the updates; where they were heard before, only the reports of messages.
+pub(super) async fn apply(
+    db: &impl Db,
+    (callback, instance_id): (&Callback, &str),
+    updates: Vec<Update>,
+) -> Result<Applied, StoreError> {
+    let sender = (callback.account_id, instance_id);
+    let mut reported = Vec::new();
+    let mut others = Vec::new();
+    for update in updates {
+        match update {
+            Update::Status { provider_message_id, status, lid } => {
+                reported.push(report(sender, provider_message_id, status, lid));
+            }
+            Update::WentOut { provider_message_id, to, lid, text } => {
+                let to = match (to, &lid) {
+                    (None, Some(lid)) => aliases::number(db, callback.account_id, lid).await?,
+                    (to, _) => to,
+                };
+                if let (Some(recipient), Some(text)) = (&to, &text)
+                    && callback.age_seconds >= CALLS_ARE_OVER_SECONDS
+                {
+                    let (account_id, told_at) = (callback.account_id, callback.received_at);
+                    let provider_message_id = provider_message_id.as_str();
+                    let sent =
+                        WentOut { account_id, instance_id, provider_message_id, recipient, text, told_at };
+                    recognise(db, &sent).await?;
+                }
+                let status = ReportedStatus::Sent;
+                reported.push(report(sender, provider_message_id, status, lid));
+            }
+            other => others.push(other),
+        }
+    }
+    let reports::Heard { mut applied, aliases } = reports::apply(db, reported).await?;
+    for (account_id, alias, recipient) in aliases {
+        applied.owed.extend(learn(db, account_id, &alias, &recipient).await?);
+    }
+    for update in others.iter().filter(|_| !callback.heard) {
+        match update {
+            Update::Inbound { .. } => applied.owed.extend(hear(db, sender, update).await?),
+            Update::Connection { state, code } => {
+                connected(db, sender, (*state, *code), callback.received_at).await?;
+            }
+            Update::Status { .. } | Update::WentOut { .. } => {}
+        }
+    }
+    Ok(applied)
+}
+
+fn report(
+    (account_id, instance_id): (i64, &str),
+    provider_message_id: String,
+    status: ReportedStatus,
+    alias: Option<String>,
+) -> Reported {
+    let sender = Sender::Instance(account_id, instance_id.to_owned());
+    let named = Named { sender, provider_message_id, marked: None };
+    Reported { named, call: None, status, alias }
+}
+
+/// Keeps whose number is behind a LID, and carries out what its owner asked for while that was not known.
+async fn learn(
+    db: &impl Db,
+    account_id: i64,
+    lid: &str,
+    recipient: &str,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    let learnt = aliases::learn(db, account_id, lid, recipient).await?;
+    for wish in learnt.wishes {
+        info!(account_id, ?wish, "a wish that waited for its sender's number is carried out");
+    }
+    Ok(learnt.owed)
+}
+
+/// What a person wrote. A wish of somebody whose number is not known is kept until it is.
+async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<DeliveryKey>, StoreError> {
+    let Update::Inbound { provider_message_id, from, lid, texts, replied_to, at } = update else {
+        return Ok(Vec::new());
+    };
+    let (account_id, instance_id) = sender;
+    // Whoever answers a message of ours is the person it was sent to.
+    let told = match (from, replied_to) {
+        (Some(from), _) => Some(from.clone()),
+        (None, Some(ours)) => recipients::of_message(db, account_id, ours).await?,
+        (None, None) => None,
+    };
+    let mut owed = Vec::new();
+    let recipient = match (lid, told) {
+        (Some(lid), Some(recipient)) => {
+            owed.extend(learn(db, account_id, lid, &recipient).await?);
+            Some(recipient)
+        }
+        (Some(lid), None) => aliases::number(db, account_id, lid).await?,
+        (None, told) => told,
+    };
+    let first_time = recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await?;
+    let Some((text, wish)) = wishes::in_texts(texts).filter(|_| first_time) else { return Ok(owed) };
+    match (recipient, lid) {
+        (Some(recipient), _) => {
+            owed.extend(wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await?);
+        }
+        (None, Some(lid)) => {
+            warn!(account_id, instance_id, ?wish, "somebody whose number is not known asked for it");
+            aliases::keep(db, sender, lid, wish, *at).await?;
+        }
+        (None, None) => {}
+    }
+    Ok(owed)
+}
+
+/// What became of the instance's connection to WhatsApp. What waits for it is looked at every few seconds.
+async fn connected(
+    db: &impl Db,
+    sender: (i64, &str),
+    (state, code): (Connection, Option<i64>),
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let (account_id, instance_id) = sender;
+    let code_shown = code.map(|code| format!(" (code {code})")).unwrap_or_default();
+    let why = format!("evolution reports {}{code_shown}", state.as_str());
+    let changed = instances::report_connection(db, sender, state, &why, at).await?;
+    info!(account_id, instance_id, state = state.as_str(), code, changed, "a connection was reported");
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! How messages fare: reports find their messages and raise them.
+
+use std::collections::HashMap;
+
+use super::Applied;
+use crate::callbacks::ReportedStatus;
+use crate::domain::id::MessageKey;
+use crate::domain::status::{Report, Status};
+use crate::store::recipients::{self, Change};
+use crate::store::reports::{self, Known, Named, Rise};
+use crate::store::{Db, StoreError};
+
+/// One status report: what it names, and what it says.
+pub(super) struct Reported {
+    pub(super) named: Named,
+    /// The call our own mark names.
+    pub(super) call: Option<i16>,
+    pub(super) status: ReportedStatus,
+    /// The provider's own id of the recipient: the message tells whose it is.
+    pub(super) alias: Option<String>,
+}
+
+/// What the reports of one callback came to.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) applied: Applied,
+    /// The accounts, provider's ids and numbers of recipients, as the messages told.
+    pub(super) aliases: Vec<(i64, String, String)>,
+}
+
+pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard, StoreError> {
+    if reported.is_empty() {
+        return Ok(Heard::default());
+    }
+    let names: Vec<Named> = reported.iter().map(|report| report.named.clone()).collect();
+    let known = reports::lock(db, &names).await?;
+    let mut heard = Heard::default();
+    let mut now: HashMap<MessageKey, Status> = HashMap::new();
+    let mut rises = Vec::new();
+    for (mut report, known) in reported.into_iter().zip(known) {
+        let (key, stored, recipient, instance_id, calls, call) = match known {
+            Known::Message { key, status, recipient, instance_id, calls, call } => {
+                (key, status, recipient, instance_id, calls, call)
+            }
+            Known::NotYet => {
+                heard.applied.not_yet = true;
+                continue;
+            }
+            Known::Foreign => continue,
+        };
+        if let Some(alias) = report.alias.take() {
+            heard.aliases.push((key.account_id, alias, recipient.clone()));
+        }
+        report.call = report.call.or(call);
+        let failure = match &report.status {
+            ReportedStatus::Failed(failure) => Some(failure.clone()),
+            ReportedStatus::Sent | ReportedStatus::Delivered | ReportedStatus::Read => None,
+        };
+        // A failure of an earlier call says nothing of the one that followed it.
+        if failure.is_some() && report.call.is_some_and(|call| call < calls) {
+            continue;
+        }
+        let status = now.entry(key).or_insert(stored);
+        let Some(rise) = rise(report, key, *status) else { continue };
+        *status = rise.to;
+        rises.push(rise);
+        if failure.is_some_and(|failure| failure.opt_out) {
+            let change = Change {
+                account_id: key.account_id,
+                instance_id: &instance_id,
+                recipient: &recipient,
+                text: None,
+                reason: "recipient_stopped_marketing",
+                at: None,
+            };
+            heard.applied.owed.extend(recipients::opt_out(db, change, false).await?);
+        }
+    }
+    heard.applied.owed.extend(reports::raise(db, &rises).await?);
+    Ok(heard)
+}
+
+fn rise(report: Reported, key: MessageKey, from: Status) -> Option<Rise> {
+    let (said, error, reason) = match report.status {
+        ReportedStatus::Sent => (Report::Sent, None, None),
+        ReportedStatus::Delivered => (Report::Delivered, None, None),
+        ReportedStatus::Read => (Report::Read, None, None),
+        ReportedStatus::Failed(failure) => {
+            let code = failure.code.map(|code| format!(" (code {code})")).unwrap_or_default();
+            (Report::Failed, Some("gateway_send_failed"), Some(format!("{}{code}", failure.reason)))
+        }
+    };
+    let to = from.after(said)?;
+    let provider_message_id = report.named.provider_message_id;
+    Some(Rise { key, from, to, error, reason, provider_message_id, call: report.call })
+}

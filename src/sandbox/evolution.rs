@@ -1,0 +1,232 @@
+//! Evolution API's wire, as its version 2.3.7 speaks it: the same magic recipients, answered in its shapes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::Sandbox;
+use super::calls::{Call, Outcome};
+use super::request::digits;
+use super::server::CloseConnection;
+
+/// What the look-up of a number comes to when WhatsApp does not answer it: certainly before the send.
+const LOOK_UP_FAILED: &str = "Cannot read properties of undefined (reading 'find')";
+
+/// The fields of a send that the sandbox looks at. Whatever else is there is ignored.
+#[derive(Debug, Default, Deserialize)]
+pub struct SendRequest {
+    number: Option<Value>,
+    text: Option<Value>,
+    /// Versions before 2.4 pass over it; it is recorded as the client's note.
+    #[serde(rename = "messageId")]
+    message_id: Option<String>,
+}
+
+/// A refusal in Evolution's shape.
+#[derive(Clone, Debug)]
+struct Refusal {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Refusal {
+    fn new(status: u16, message: &Value) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let error = status.canonical_reason().unwrap_or_default();
+        let response = json!({ "message": message });
+        Self { status, body: json!({"status": status.as_u16(), "error": error, "response": response}) }
+    }
+
+    fn not_licensed() -> Self {
+        let body = json!({
+            "error": "service not activated", "code": "LICENSE_REQUIRED", "message": "Instance is not activated.",
+        });
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, body }
+    }
+}
+
+/// What the ending of a number makes of a send.
+enum Reply {
+    Take(Outcome),
+    Refuse(Refusal),
+    /// Refused that many times, then taken.
+    RefuseFirst(u32, Refusal),
+}
+
+impl Reply {
+    fn of(number: &str) -> Self {
+        match number.get(number.len().saturating_sub(4)..).unwrap_or_default() {
+            "0010" => Self::Refuse(Refusal::new(400, &json!([["Invalid format"]]))),
+            "0011" => {
+                let found = json!([{"jid": jid(number), "exists": false, "number": number}]);
+                Self::Refuse(Refusal::new(400, &found))
+            }
+            "0013" => Self::Refuse(Refusal::new(500, &json!("write EPIPE"))),
+            "0020" => Self::RefuseFirst(1, Refusal::new(500, &json!("Connection Closed"))),
+            "0022" => Self::RefuseFirst(2, Refusal::new(500, &json!(LOOK_UP_FAILED))),
+            "0023" => Self::Refuse(Refusal::new(500, &json!(LOOK_UP_FAILED))),
+            "0030" | "0031" => Self::Take(Outcome::Held),
+            "0032" => Self::Take(Outcome::Closed),
+            "0033" => Self::Take(Outcome::WithoutId),
+            "0034" => Self::Take(Outcome::Garbled),
+            "0040" => Self::Refuse(Refusal::new(401, &json!("Unauthorized"))),
+            "0041" => Self::Refuse(Refusal::not_licensed()),
+            "0042" => Self::Refuse(Refusal::new(400, &json!(["Error: Connection Closed"]))),
+            _ => Self::Take(Outcome::Accepted),
+        }
+    }
+}
+
+/// `POST /message/sendText/{instance}`
+pub async fn send(
+    State(sandbox): State<Arc<Sandbox>>,
+    Path(_instance): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request: Result<SendRequest, _> = serde_json::from_slice(&body);
+    let read = request.map_err(|error| {
+        // The one refusal whose name contradicts its status.
+        let mut refusal = Refusal::new(400, &json!(error.to_string()));
+        refusal.body["error"] = json!("Internal Server Error");
+        refusal
+    });
+    let decision = match (sandbox.admit_evolution(&headers), &read) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(()), Err(refusal)) => Err(refusal.clone()),
+        (Ok(()), Ok(request)) => sandbox.decide_evolution(request).await,
+    };
+    let request = read.unwrap_or_default();
+    let outcome = match &decision {
+        Ok((outcome, _)) => *outcome,
+        Err(refusal) => Outcome::Refused(refusal.status.as_u16().into()),
+    };
+    let to = request
+        .number
+        .as_ref()
+        .map(|number| number.as_str().map_or_else(|| number.to_string(), str::to_owned));
+    let attempted_at = sandbox.settings.clock.now();
+    sandbox.calls.record(Call { to, opaque: request.message_id, attempted_at, outcome });
+    let response = match decision {
+        Ok((outcome, taken)) => accept(outcome, &taken, attempted_at.as_second()),
+        Err(refusal) => (refusal.status, Json(refusal.body)).into_response(),
+    };
+    // All is decided and recorded: a client that gives up now has been heard nevertheless.
+    sleep(sandbox.settings.latency).await;
+    if outcome == Outcome::Held {
+        tokio::select! {
+            () = sleep(sandbox.settings.hold) => {}
+            () = sandbox.shutdown.cancelled() => {}
+        }
+    }
+    response
+}
+
+/// A send that is in order.
+struct Taken {
+    number: String,
+    text: String,
+}
+
+impl Sandbox {
+    /// Every call carries the key, where one is set.
+    fn admit_evolution(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let given = headers.get("apikey").and_then(|value| value.to_str().ok());
+        match &self.settings.token {
+            Some(token) if given != Some(token) => Err(Refusal::new(401, &json!("Unauthorized"))),
+            _ => Ok(()),
+        }
+    }
+
+    async fn decide_evolution(&self, request: &SendRequest) -> Result<(Outcome, Taken), Refusal> {
+        let taken = request.check()?;
+        if rand::random_range(0..100) < self.settings.fault_percent {
+            return Err(Refusal::new(500, &json!(LOOK_UP_FAILED)));
+        }
+        match Reply::of(&taken.number) {
+            Reply::Take(outcome) => Ok((outcome, taken)),
+            Reply::Refuse(refusal) => Err(refusal),
+            Reply::RefuseFirst(times, refusal) if self.attempts.count(&taken.number).await <= times => {
+                Err(refusal)
+            }
+            Reply::RefuseFirst(..) => Ok((Outcome::Accepted, taken)),
+        }
+    }
+}
+
+impl SendRequest {
+    fn check(&self) -> Result<Taken, Refusal> {
+        let malformed = |problem: &str| Refusal::new(400, &json!([[problem]]));
+        let number =
+            self.number.as_ref().ok_or_else(|| malformed("instance requires property \"number\""))?;
+        let text = self.text.as_ref().ok_or_else(|| malformed("instance requires property \"text\""))?;
+        let (Some(number), Some(text)) = (number.as_str(), text.as_str()) else {
+            return Err(malformed("Invalid format"));
+        };
+        let number = digits(number).ok_or_else(|| malformed("Invalid format"))?;
+        if text.trim().is_empty() {
+            return Err(Refusal::new(400, &json!(["Text is required"])));
+        }
+        Ok(Taken { number, text: text.to_owned() })
+    }
+}
+
+fn jid(number: &str) -> String {
+    format!("{number}@s.whatsapp.net")
+}
+
+fn accept(outcome: Outcome, taken: &Taken, now: i64) -> Response {
+    let mut key = json!({"remoteJid": jid(&taken.number), "fromMe": true});
+    match outcome {
+        Outcome::Accepted => {
+            key["id"] = json!(format!("3EB0{:018X}", rand::random::<u128>() >> 56));
+        }
+        Outcome::WithoutId => {}
+        Outcome::Garbled => return (StatusCode::CREATED, r#"{"key":"#).into_response(),
+        Outcome::Held | Outcome::Closed | Outcome::Refused(_) => return CloseConnection.into_response(),
+    }
+    let body = json!({
+        "key": key,
+        "pushName": "Sandbox",
+        "status": "PENDING",
+        "message": {"conversation": taken.text},
+        "contextInfo": {},
+        "messageType": "conversation",
+        "messageTimestamp": now,
+        "instanceId": "00000000-0000-4000-8000-000000000000",
+        "source": "web",
+    });
+    (StatusCode::CREATED, Json(body)).into_response()
+}
+
+/// `GET /instance/connectionState/{instance}`: always open.
+pub async fn connection_state(
+    State(sandbox): State<Arc<Sandbox>>,
+    Path(instance): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match sandbox.admit_evolution(&headers) {
+        Ok(()) => Json(json!({"instance": {"instanceName": instance, "state": "open"}})).into_response(),
+        Err(refusal) => (refusal.status, Json(refusal.body)).into_response(),
+    }
+}
+
+/// `POST /webhook/set/{instance}`: taken, but this wire reports nothing.
+pub async fn set_webhook(
+    State(sandbox): State<Arc<Sandbox>>,
+    Path(_instance): Path<String>,
+    headers: HeaderMap,
+    Json(request): Json<Value>,
+) -> Response {
+    match sandbox.admit_evolution(&headers) {
+        Ok(()) => (StatusCode::CREATED, Json(request["webhook"].clone())).into_response(),
+        Err(refusal) => (refusal.status, Json(refusal.body)).into_response(),
+    }
+}
