@@ -14,8 +14,7 @@ pub(super) const DIGIT_ZEROS: [u32; 24] = [
 pub(super) const LETTERS: [(u32, u8); 3] = [(0x1f150, b'a'), (0x1f170, b'a'), (0x1f130, b'a')];
 
 /// What shows nothing, or nothing of its own: controls, joiners, fillers, selectors, direction marks, tatweel.
-pub(super) const INVISIBLE: [RangeInclusive<char>; 22] = [
-    '\u{5}'..='\u{8}',
+pub(super) const INVISIBLE: [RangeInclusive<char>; 21] = [
     '\u{e}'..='\u{1f}',
     '\u{7f}'..='\u{84}',
     '\u{86}'..='\u{9f}',

@@ -7,7 +7,7 @@
 mod look_alikes;
 mod table;
 
-pub(crate) use table::{CURRENCY, DROP, MARK, PERCENT, SPACE, Table, regional};
+pub(crate) use table::{AT, CURRENCY, DOLLAR, DOT, LAST_SIGN, PERCENT, SPACE, STROKE, Table, regional};
 
 /// The canonical form of a text. Folding it again changes nothing.
 ///
@@ -15,18 +15,19 @@ pub(crate) use table::{CURRENCY, DROP, MARK, PERCENT, SPACE, Table, regional};
 /// and `150` stay different.
 #[must_use]
 pub fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    fold_into(text, &mut folded, Spaces::Kept);
-    folded
+    spelled(&Table::get().codes(text), Spaces::Kept)
 }
 
 /// What makes two texts the same for counting: their canonical form without its spaces, so that spacing makes no
 /// difference either. Between two digits the space stays: `2 041` and `20 41` are different numbers.
 #[must_use]
 pub fn identity(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    fold_into(text, &mut folded, Spaces::BetweenDigits);
-    folded
+    identity_of(&Table::get().codes(text))
+}
+
+/// The same for a text whose codes are known.
+pub(crate) fn identity_of(codes: &[u32]) -> String {
+    spelled(codes, Spaces::BetweenDigits)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,33 +44,33 @@ enum Between {
     Space,
 }
 
-fn fold_into(text: &str, folded: &mut String, spaces: Spaces) {
-    let table = Table::get();
+fn spelled(codes: &[u32], spaces: Spaces) -> String {
+    let mut folded = String::with_capacity(codes.len() * 2);
     let mut between = Between::Nothing;
     let mut after_digit = false;
-    for c in text.chars() {
-        table.each(c, |code| match code {
-            DROP => {}
-            SPACE => between = Between::Space,
-            MARK | PERCENT | CURRENCY => between = between.or_mark(),
-            code if regional(code).is_some() => between = between.or_mark(),
-            code => {
-                let Some(c) = char::from_u32(code) else { return };
-                let digit = c.is_ascii_digit();
-                let apart = match between {
-                    Between::Nothing => false,
-                    Between::Space if spaces == Spaces::Kept => !folded.is_empty(),
-                    Between::Space | Between::Mark => digit && after_digit,
-                };
-                if apart {
-                    folded.push(' ');
-                }
-                folded.push(c);
-                after_digit = digit;
-                between = Between::Nothing;
-            }
-        });
+    for &code in codes {
+        if code == SPACE {
+            between = Between::Space;
+            continue;
+        }
+        let Some(c) = char::from_u32(code).filter(|_| code > LAST_SIGN) else {
+            between = between.or_mark();
+            continue;
+        };
+        let digit = c.is_ascii_digit();
+        let apart = match between {
+            Between::Nothing => false,
+            Between::Space if spaces == Spaces::Kept => !folded.is_empty(),
+            Between::Space | Between::Mark => digit && after_digit,
+        };
+        if apart {
+            folded.push(' ');
+        }
+        folded.push(c);
+        after_digit = digit;
+        between = Between::Nothing;
     }
+    folded
 }
 
 impl Between {

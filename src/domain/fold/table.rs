@@ -14,8 +14,18 @@ pub(crate) const SPACE: u32 = 1;
 pub(crate) const MARK: u32 = 2;
 /// A percent sign.
 pub(crate) const PERCENT: u32 = 3;
-/// A sign of money.
+/// A sign of money that is not the dollar's.
 pub(crate) const CURRENCY: u32 = 4;
+/// A dollar sign, which may stand for an S.
+pub(crate) const DOLLAR: u32 = 5;
+/// A full stop, which may be part of an address.
+pub(crate) const DOT: u32 = 6;
+/// An at sign, which may stand for an A.
+pub(crate) const AT: u32 = 7;
+/// A mark of one stroke, which may stand for an I or an L.
+pub(crate) const STROKE: u32 = 8;
+/// Greater codes are characters, or have a flag.
+pub(crate) const LAST_SIGN: u32 = STROKE;
 /// With the letter in the low bits: half of a flag, or a letter spelled with one.
 const REGIONAL: u32 = 1 << 24;
 /// With a place in `several` in the low bits: characters that fold to more than one.
@@ -56,9 +66,21 @@ impl Table {
         table
     }
 
+    /// The codes of a text, without those that are nothing.
+    pub(crate) fn codes(&self, text: &str) -> Vec<u32> {
+        let mut codes = Vec::with_capacity(text.len());
+        for c in text.chars() {
+            match self.codes.get(c as usize) {
+                Some(&DROP) => {}
+                Some(code) if code & SEVERAL == 0 => codes.push(*code),
+                _ => self.each(c, |code| codes.push(code)),
+            }
+        }
+        codes
+    }
+
     /// Calls with each code the character folds to: one of the constants, a regional letter, or a character.
-    #[inline]
-    pub(crate) fn each(&self, c: char, mut then: impl FnMut(u32)) {
+    fn each(&self, c: char, mut then: impl FnMut(u32)) {
         match self.codes.get(c as usize) {
             Some(code) if code & SEVERAL == 0 => then(*code),
             Some(code) => self.several[(code & !SEVERAL) as usize].iter().copied().for_each(then),
@@ -82,7 +104,7 @@ fn work_out(c: char) -> Vec<u32> {
 }
 
 fn once(code: u32) -> Vec<u32> {
-    let Some(c) = char::from_u32(code).filter(|_| code > CURRENCY) else {
+    let Some(c) = char::from_u32(code).filter(|_| code > LAST_SIGN) else {
         return if code == DROP { Vec::new() } else { vec![code] };
     };
     match c {
@@ -90,7 +112,11 @@ fn once(code: u32) -> Vec<u32> {
         '\u{2800}' => return vec![SPACE],
         '%' | '٪' => return vec![PERCENT],
         '\'' | '’' | '‘' | '`' | '´' | 'ʼ' | '＇' => return Vec::new(),
-        '$' | '£' | '€' | '¥' | '₹' | '₺' | '₽' | '₪' | '﷼' | '¢' | '\u{20c1}' => {
+        '.' => return vec![DOT],
+        '@' => return vec![AT],
+        '!' | '|' | '¡' | '¦' => return vec![STROKE],
+        '$' => return vec![DOLLAR],
+        '£' | '€' | '¥' | '₹' | '₺' | '₽' | '₪' | '﷼' | '¢' | '\u{20c1}' => {
             return vec![CURRENCY];
         }
         '\u{1f1e6}'..='\u{1f1ff}' => return vec![REGIONAL | (code - 0x1f1e6 + u32::from(b'a'))],
@@ -114,13 +140,13 @@ fn once(code: u32) -> Vec<u32> {
 
 /// What is left of a character that needs no decomposition.
 fn plain(c: char) -> Option<u32> {
-    if c <= '\u{4}' {
+    if c as u32 <= LAST_SIGN {
         Some(MARK)
     } else if c.is_whitespace() {
         Some(SPACE)
     } else if is_combining_mark(c) {
         None
-    } else if c.is_alphanumeric() || c == '%' {
+    } else if c.is_alphanumeric() || matches!(c, '%' | '.' | '@' | '!' | '|' | '$') {
         Some(c as u32)
     } else {
         Some(MARK)

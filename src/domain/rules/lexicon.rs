@@ -6,6 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
 
 use super::stem::word_begins;
 use super::view::{Plain, Unmasked, look};
+use crate::domain::fold::Table;
 
 /// The most lists a rules file can have: one bit each.
 pub(super) const LISTS: usize = 128;
@@ -69,6 +70,10 @@ impl Hits {
 /// Shorter phrases are too often part of other words to be looked for where the ends of words are lost.
 const SPELLED_SHORTEST: usize = 4;
 
+fn codes(text: &str) -> Vec<u32> {
+    Table::get().codes(text)
+}
+
 /// The pattern of a phrase; `None` when it is nothing, or numbers alone.
 ///
 /// A star at the end stands for any further letters of the word, a dot in front for a dot inside a word.
@@ -77,11 +82,11 @@ fn pattern(phrase: &str) -> Option<Vec<u8>> {
     let (phrase, dot) = phrase.strip_prefix('.').map_or((phrase, false), |phrase| (phrase, true));
     let mut bytes = if open {
         // The marker keeps the last word from being cut; it goes again with the space.
-        let mut bytes = Plain::of(&format!("{phrase}\u{4e00}")).bytes;
+        let mut bytes = Plain::of(&codes(&format!("{phrase}\u{4e00}"))).bytes;
         bytes.truncate(bytes.len() - 2);
         bytes
     } else {
-        Plain::of(phrase).bytes
+        Plain::of(&codes(phrase)).bytes
     };
     if bytes.iter().all(|byte| matches!(byte, b' ' | b'#' | b'.')) {
         return None;
@@ -143,19 +148,19 @@ impl Builder {
 fn automaton<'a>(patterns: impl Iterator<Item = &'a Vec<u8>>) -> Result<AhoCorasick, BuildError> {
     AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::ContiguousNFA))
+        .kind(Some(AhoCorasickKind::DFA))
         .prefilter(false)
         .build(patterns)
 }
 
 impl Lexicon {
-    /// All phrases of the text, as written and unmasked.
-    pub(super) fn find(&self, text: &str) -> Hits {
+    /// All phrases of the text with these codes, as written and unmasked.
+    pub(super) fn find(&self, codes: &[u32]) -> Hits {
         let mut hits = Hits { seen: vec![0; self.phrases.div_ceil(64)], lists: 0, counts: [0; LISTS] };
-        let plain = Plain::of(text);
+        let plain = Plain::of(codes);
         self.find_words(&plain.bytes, &mut hits);
         if plain.tricky {
-            let unmasked = Unmasked::of(text);
+            let unmasked = Unmasked::of(codes);
             self.find_words(&unmasked.bytes, &mut hits);
             for found in self.spelled.find_overlapping_iter(&unmasked.spelled) {
                 hits.add(self.spelled_entries[found.pattern()]);

@@ -22,7 +22,7 @@ pub use counter::{Counter, CounterRule};
 pub use error::RulesError;
 pub use score::{BLOCK, PAUSE, THROTTLE, action, score};
 
-use super::fold::identity;
+use super::fold::{Table, identity_of};
 use super::purpose::Purpose;
 use lexicon::Lexicon;
 use text::{Subject, TextRule};
@@ -48,7 +48,7 @@ impl fmt::Debug for Rules {
 pub struct Reading {
     /// One for each rule that fired, in the file's order.
     pub signals: Vec<Signal>,
-    /// The same for texts that are the same: letters and digits alone, folded ([`identity`]). Case, spacing,
+    /// The same for texts that are the same: letters and digits alone, folded ([`super::fold::identity`]). Case, spacing,
     /// punctuation, emoji, tashkeel, invisible and look-alike characters make no difference; every digit does, so
     /// texts that differ by an order's number are different ones.
     pub identity: String,
@@ -127,10 +127,11 @@ impl Rules {
     /// What the rules for this purpose find in a text.
     #[must_use]
     pub fn read(&self, text: &str, purpose: Purpose) -> Reading {
-        let mut subject = Subject::new(text, self.lexicon.find(text));
+        let codes = Table::get().codes(text);
+        let mut subject = Subject::new(text, self.lexicon.find(&codes));
         let rules = self.texts.iter().filter(|rule| rule.purposes.contains(purpose));
         let signals = rules.filter_map(|rule| rule.signal(&mut subject)).collect();
-        Reading { signals, identity: identity(text) }
+        Reading { signals, identity: identity_of(&codes) }
     }
 
     /// The counter rules for this purpose.

@@ -1,7 +1,5 @@
 //! Whether a text has the marks of a record: the numbers by which two who do business with each other know the matter.
 
-use crate::domain::fold::Table;
-
 /// Amounts stand beside one of these; they are prices as well as records.
 const MONEY: [&str; 46] = [
     "sar",
@@ -57,96 +55,108 @@ const FIGURES: std::ops::RangeInclusive<usize> = 4..=8;
 /// One number of a text.
 #[derive(Default)]
 struct Number {
-    digits: String,
+    figures: usize,
+    /// The first two figures, which tell a year.
+    century: u32,
     clock: bool,
     amount: bool,
+    /// One more than the figures after the point.
     fraction: usize,
 }
 
 /// True when a time of day, a number of four to eight figures that is no price or year, an amount with two decimals, or
 /// a number after `#` is in the text.
 pub(super) fn has_record(text: &str) -> bool {
-    let characters: Vec<char> = text.chars().map(digit_or_same).collect();
+    let bytes = text.as_bytes();
     let mut at = 0;
-    while at < characters.len() {
-        if !characters[at].is_ascii_digit() {
+    while at < bytes.len() {
+        if !may_be_digit(bytes[at], bytes.get(at + 1).copied().unwrap_or_default()) {
             at += 1;
             continue;
         }
-        let (number, end) = number(&characters, at);
-        if is_record(&characters, at, end, &number) {
+        let (number, length) = number(&text[at..]);
+        if number.figures == 0 {
+            at += text[at..].chars().next().map_or(1, char::len_utf8);
+            continue;
+        }
+        if is_record(&text[..at], &text[at + length..], &number) {
             return true;
         }
-        at = end;
+        at += length;
     }
     false
 }
 
-fn digit_or_same(c: char) -> char {
-    if c.is_ascii() || c.is_alphabetic() {
-        return c;
+/// Whether a digit can begin with these two bytes; all others are passed by quickly.
+#[inline]
+fn may_be_digit(first: u8, second: u8) -> bool {
+    match first {
+        b'0'..=b'9' => true,
+        0xd9 => matches!(second, 0xa0..=0xa9),
+        0xdb => matches!(second, 0xb0..=0xb9),
+        0xef => second == 0xbc,
+        _ => false,
     }
-    let mut folded = c;
-    Table::get().each(c, |code| match char::from_u32(code) {
-        Some(digit) if digit.is_ascii_digit() => folded = digit,
-        _ => {}
-    });
-    folded
 }
 
-/// The number that begins at `start`, and where it ends.
-fn number(characters: &[char], start: usize) -> (Number, usize) {
+/// The value of a digit as people write numbers in English, Arabic and Persian, also in full width.
+fn digit(c: char) -> Option<u32> {
+    let zero = match c {
+        '0'..='9' => '0',
+        '٠'..='٩' => '٠',
+        '۰'..='۹' => '۰',
+        '０'..='９' => '０',
+        _ => return None,
+    };
+    Some(c as u32 - zero as u32)
+}
+
+/// The number a text begins with, and its length in bytes.
+fn number(text: &str) -> (Number, usize) {
     let mut number = Number::default();
-    let mut at = start;
-    while let Some(c) = characters.get(at) {
-        let next_is_digit = characters.get(at + 1).is_some_and(char::is_ascii_digit);
-        match c {
-            '0'..='9' => {
-                number.digits.push(*c);
+    let mut length = 0;
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let before_digit = characters.peek().copied().and_then(digit).is_some();
+        match (c, digit(c)) {
+            (_, Some(value)) => {
+                if number.figures < 2 {
+                    number.century = number.century * 10 + value;
+                }
+                number.figures += 1;
                 number.fraction += usize::from(number.fraction > 0);
             }
-            ':' if next_is_digit => number.clock = true,
-            ',' | '٬' if next_is_digit => number.amount = true,
-            '.' | '٫' if next_is_digit => number.fraction = 1,
+            (':', _) if before_digit && number.figures > 0 => number.clock = true,
+            (',' | '٬', _) if before_digit && number.figures > 0 => number.amount = true,
+            ('.' | '٫', _) if before_digit && number.figures > 0 => number.fraction = 1,
             _ => break,
         }
-        at += 1;
+        length += c.len_utf8();
     }
-    (number, at)
+    (number, length)
 }
 
-fn is_record(characters: &[char], start: usize, end: usize, number: &Number) -> bool {
+fn is_record(before: &str, after: &str, number: &Number) -> bool {
     if number.clock || number.fraction == 3 {
         return true;
     }
-    let before = characters[..start].iter().rev().take_while(|c| **c == ' ').count();
-    let sign = start.checked_sub(before + 1).map(|at| characters[at]);
-    if matches!(sign, Some('#' | '№')) {
+    let before = before.trim_end_matches(' ');
+    if before.ends_with(['#', '№']) {
         return true;
     }
-    let year =
-        number.digits.len() == 4 && (number.digits.starts_with("19") || number.digits.starts_with("20"));
-    FIGURES.contains(&number.digits.len())
+    let year = number.figures == 4 && matches!(number.century, 19 | 20);
+    FIGURES.contains(&number.figures)
         && !number.amount
         && !year
-        && !matches!(sign, Some('$' | '£' | '€' | '+'))
-        && !beside_money(characters, start, end)
+        && !before.ends_with(['$', '£', '€', '+'])
+        && !beside_money(before, after.trim_start_matches(' '))
 }
 
-fn beside_money(characters: &[char], start: usize, end: usize) -> bool {
-    let after = characters[end..].iter().skip_while(|c| **c == ' ').take_while(|c| c.is_alphabetic());
-    let mut before: Vec<char> = characters[..start]
-        .iter()
-        .rev()
-        .skip_while(|c| **c == ' ')
-        .take_while(|c| c.is_alphabetic())
-        .copied()
-        .collect();
-    before.reverse();
-    let words = [after.collect::<String>(), before.into_iter().collect()];
-    let money = |word: &String| MONEY.iter().any(|money| money.eq_ignore_ascii_case(word));
-    words.iter().any(money)
-        || matches!(characters[end..].iter().find(|c| **c != ' '), Some('$' | '£' | '€' | '%' | '٪'))
+fn beside_money(before: &str, after: &str) -> bool {
+    let no_letter = |c: char| !c.is_alphabetic();
+    let words = [before.rsplit(no_letter).next(), after.split(no_letter).next()];
+    let money = |word: &str| MONEY.iter().any(|money| money.eq_ignore_ascii_case(word));
+    words.into_iter().flatten().any(money) || after.starts_with(['$', '£', '€', '%', '٪'])
 }
 
 #[cfg(test)]

@@ -14,20 +14,6 @@ const HEH: u8 = 0xc7;
 const WAW: u8 = 0xc8;
 const YEH: u8 = 0xca;
 
-/// Endings of two letters: pronouns and plurals.
-const ENDINGS: [[u8; 2]; 11] = [
-    [HEH, ALEF],
-    [HEH, MEEM],
-    [KAF, MEEM],
-    [KAF, NOON],
-    [NOON, ALEF],
-    [ALEF, TEH],
-    [WAW, ALEF],
-    [WAW, NOON],
-    [YEH, NOON],
-    [YEH, HEH],
-    [TEH, HEH],
-];
 /// What remains of an Arabic word has at least this many letters.
 const SHORTEST: usize = 3;
 /// Joined to the front of an Arabic word without an article.
@@ -67,14 +53,26 @@ fn ending(word: &[u8]) -> usize {
     let mut left = word;
     for _ in 0..2 {
         left = match left {
-            [rest @ .., first, second] if rest.len() >= SHORTEST && ENDINGS.contains(&[*first, *second]) => {
-                rest
-            }
+            [rest @ .., first, second] if rest.len() >= SHORTEST && is_ending(*first, *second) => rest,
             [rest @ .., HEH | YEH | ALEF | KAF] if rest.len() >= SHORTEST => rest,
             _ => break,
         };
     }
     word.len() - left.len()
+}
+
+/// Endings of two letters: pronouns and plurals.
+fn is_ending(first: u8, second: u8) -> bool {
+    matches!(
+        (first, second),
+        (HEH, ALEF | MEEM)
+            | (KAF, MEEM | NOON)
+            | (NOON, ALEF)
+            | (ALEF, TEH)
+            | (WAW, ALEF | NOON)
+            | (YEH, NOON | HEH)
+            | (TEH, HEH)
+    )
 }
 
 /// Whether a word may begin at `at`: after a space, or after a letter or two that Arabic writes joined to the next word.

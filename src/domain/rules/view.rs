@@ -4,7 +4,7 @@
 //! letters are bytes above 0x80, all other letters `?`. Words lose what only their grammar adds (see [`stem`]).
 
 use super::stem::stem;
-use crate::domain::fold::{CURRENCY, DROP, MARK, PERCENT, SPACE, Table, regional};
+use crate::domain::fold::{AT, CURRENCY, DOLLAR, DOT, LAST_SIGN, PERCENT, SPACE, STROKE, regional};
 
 const OTHER_LETTER: u8 = b'?';
 
@@ -32,46 +32,48 @@ pub(super) struct Plain {
     /// The word before is a number, and only one mark stands between.
     joined: bool,
     after_single: bool,
-    mark: Option<char>,
+    /// The mark that stands directly before.
+    mark: Option<u32>,
 }
 
 impl Plain {
-    pub(super) fn of(text: &str) -> Self {
-        let mut bytes = Vec::with_capacity(text.len() + 16);
+    pub(super) fn of(codes: &[u32]) -> Self {
+        let mut bytes = Vec::with_capacity(codes.len() * 2 + 16);
         bytes.push(b' ');
         let mut plain =
             Self { bytes, tricky: false, start: 1, joined: false, after_single: false, mark: None };
-        let table = Table::get();
-        for c in text.chars() {
-            table.each(c, |code| plain.code(c, code));
+        for &code in codes {
+            if code <= LAST_SIGN {
+                plain.sign(code);
+            } else if regional(code).is_some() {
+                plain.tricky = true;
+            } else {
+                plain.letter(byte(code));
+            }
         }
         plain.end_word();
         plain
     }
 
-    #[inline]
-    fn code(&mut self, c: char, code: u32) {
+    fn sign(&mut self, code: u32) {
         match code {
-            DROP => {}
             SPACE => {
                 self.end_word();
                 self.mark = None;
                 self.joined = false;
             }
-            MARK => {
-                self.end_word();
-                self.joined &= self.mark.is_none();
-                self.mark = Some(c);
-            }
-            PERCENT | CURRENCY => {
+            PERCENT | CURRENCY | DOLLAR => {
                 self.tricky |= self.bytes.last().is_some_and(|last| is_letter(*last));
                 self.end_word();
                 self.bytes.extend(if code == PERCENT { b"% " } else { b"$ " });
                 self.start = self.bytes.len();
                 (self.joined, self.mark) = (false, None);
             }
-            code if regional(code).is_some() => self.tricky = true,
-            code => self.letter(byte(code)),
+            mark => {
+                self.end_word();
+                self.joined &= self.mark.is_none();
+                self.mark = Some(mark);
+            }
         }
     }
 
@@ -81,13 +83,11 @@ impl Plain {
             if let Some(mark) = self.mark.take() {
                 let tight = !byte.is_ascii_digit();
                 self.tricky |= tight;
-                if mark == '.' && tight && self.bytes.len() > 1 {
+                if mark == DOT && tight && self.bytes.len() > 1 {
                     self.bytes.extend(b". ");
                     self.start = self.bytes.len();
                 }
             }
-        } else if let [.., first, second] = self.bytes[self.start..] {
-            self.tricky |= first == byte && second == byte && !byte.is_ascii_digit();
         }
         self.bytes.push(byte);
     }
@@ -106,6 +106,7 @@ impl Plain {
                 self.bytes.extend(b"# ");
             }
         } else {
+            self.tricky |= word.windows(3).any(|three| three[0] == three[1] && three[1] == three[2]);
             if digits > 0 {
                 self.tricky = true;
                 self.split_number();
@@ -153,14 +154,13 @@ pub(super) struct Unmasked {
 const SPELLED_LENGTH: usize = 7;
 
 impl Unmasked {
-    pub(super) fn of(text: &str) -> Self {
-        let mut bytes = Vec::with_capacity(text.len() + 16);
+    pub(super) fn of(codes: &[u32]) -> Self {
+        let mut bytes = Vec::with_capacity(codes.len() * 2 + 16);
         bytes.push(b' ');
         let mut unmasked =
             Self { bytes, spelled: Vec::new(), token: Vec::new(), run: Vec::new(), gap: 0, sign: None };
-        let table = Table::get();
-        for c in text.chars() {
-            table.each(c, |code| unmasked.code(c, code));
+        for &code in codes {
+            unmasked.code(code);
         }
         unmasked.end_token();
         unmasked.end_run();
@@ -168,24 +168,21 @@ impl Unmasked {
     }
 
     #[inline]
-    fn code(&mut self, c: char, code: u32) {
+    fn code(&mut self, code: u32) {
         match code {
-            DROP => {}
             SPACE => {
                 self.end_token();
                 self.gap += 1;
             }
-            MARK => match c {
-                '@' => self.sign = Some(b'a'),
-                '!' | '|' | '¡' if !self.token.is_empty() => self.sign = Some(b'1'),
-                _ => {}
-            },
-            CURRENCY if c == '$' => self.sign = Some(b's'),
+            AT => self.sign = Some(b'a'),
+            STROKE if !self.token.is_empty() => self.sign = Some(b'1'),
+            DOLLAR => self.sign = Some(b's'),
             PERCENT | CURRENCY => {
                 self.end_token();
                 self.end_run();
                 self.bytes.extend(if code == PERCENT { b"% " } else { b"$ " });
             }
+            0..=LAST_SIGN => {}
             code => {
                 let byte = regional(code).unwrap_or_else(|| byte(code));
                 match self.sign.take() {
