@@ -79,14 +79,14 @@ impl Plain {
 
     #[inline]
     fn letter(&mut self, byte: u8) {
-        if self.start == self.bytes.len() {
-            if let Some(mark) = self.mark.take() {
-                let tight = !byte.is_ascii_digit();
-                self.tricky |= tight;
-                if mark == DOT && tight && self.bytes.len() > 1 {
-                    self.bytes.extend(b". ");
-                    self.start = self.bytes.len();
-                }
+        if self.start == self.bytes.len()
+            && let Some(mark) = self.mark.take()
+        {
+            let tight = !byte.is_ascii_digit();
+            self.tricky |= tight;
+            if mark == DOT && tight && self.bytes.len() > 1 {
+                self.bytes.extend(b". ");
+                self.start = self.bytes.len();
             }
         }
         self.bytes.push(byte);
