@@ -18,8 +18,7 @@ pub enum Provider {
 pub enum OnUnknown {
     /// It fails: nobody is written to twice.
     Fail,
-    /// It is sent again, while its validity and its budget of attempts last: nobody is left out, but somebody may be
-    /// written to twice.
+    /// It is sent again, once, if its validity lasts: fewer are left out, but somebody may be written to twice.
     Resend,
 }
 

@@ -31,6 +31,8 @@ pub struct CodeLimits {
 pub enum Ruling {
     /// Its idempotency key was taken meanwhile.
     Duplicate,
+    /// Its caller has left; it is not judged.
+    Left,
     /// It is decided.
     Judged {
         /// What is written.
@@ -47,7 +49,7 @@ impl Ruling {
     #[must_use]
     pub fn judged(&self) -> Option<&Judged> {
         match self {
-            Self::Duplicate => None,
+            Self::Duplicate | Self::Left => None,
             Self::Judged { judged, .. } => Some(judged),
         }
     }

@@ -116,9 +116,11 @@ impl Guard {
         let reading = rules.read(&request.message, purpose);
         let validity = purpose.validity_seconds().min(request.validity_seconds.unwrap_or(u32::MAX));
         let recipient_hash = self.secret_key.phone_hash(request.phone.digits());
+        // Of a text without a letter or digit nothing else is left to tell it by.
+        let identity = if reading.identity.is_empty() { &request.message } else { &reading.identity };
         let message = NewMessage {
             message_id: Uuid::now_v7(),
-            keys: self.keys(&request.phone, &reading.identity, &request.instance_id),
+            keys: self.keys(&request.phone, identity, &request.instance_id),
             recipient: request.phone.digits().to_owned(),
             recipient_hash,
             body: request.message,

@@ -76,8 +76,8 @@ async fn receive(
             let waits = i64::try_from(backlog.as_secs()).unwrap_or(i64::MAX);
             Ok(show(judged, allowance, waits, intake.guard.clock.now()))
         }
-        // Only a send with an idempotency key can be one.
-        Ruling::Duplicate => Err(Refusal::Internal.into()),
+        // Only a send with an idempotency key can be one, and only a commit leaves anybody out.
+        Ruling::Duplicate | Ruling::Left => Err(Refusal::Internal.into()),
     }
 }
 

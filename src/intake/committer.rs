@@ -88,16 +88,6 @@ struct Task {
     held: Vec<Waiting>,
 }
 
-/// How far a batch has come.
-enum Progress {
-    /// It is committed.
-    Decided(Vec<Verdict>),
-    /// An account's day or month has no counters yet; nothing was written.
-    NoCounters,
-    /// Somebody has given up meanwhile, and was told that nothing was accepted; nothing was written.
-    CallersGone,
-}
-
 /// Starts the committing task. After `stop` it commits what its callers still hand in, until the last of them is gone.
 pub(super) fn start(
     pool: Pool,
@@ -168,20 +158,16 @@ impl Task {
                 continue;
             }
             let drafts: Vec<Draft> = part.iter().map(|waiting| waiting.draft.clone()).collect();
-            let all_there = || part.iter().all(|waiting| !waiting.caller.is_closed());
-            match self.decide(&drafts, all_there).await {
-                Ok(Progress::Decided(verdicts)) => self.conclude(part, verdicts),
-                Ok(Progress::CallersGone) => {
-                    part.retain(|waiting| !waiting.caller.is_closed());
-                    parts.push(part);
-                }
-                Ok(Progress::NoCounters) if opened < OPENINGS => {
+            let gone = |place: usize| part.get(place).is_some_and(|waiting| waiting.caller.is_closed());
+            match self.decide(&drafts, gone).await {
+                Ok(Some(verdicts)) => self.conclude(part, verdicts),
+                Ok(None) if opened < OPENINGS => {
                     opened += 1;
                     if self.open_periods(&drafts).await {
                         parts.push(part);
                     }
                 }
-                Ok(Progress::NoCounters) => {
+                Ok(None) => {
                     error!(drafts = part.len(), "counters not found after they were opened");
                 }
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => {
@@ -199,29 +185,32 @@ impl Task {
         }
     }
 
-    /// Decides on the drafts and commits that, if their callers are still there once everything is known.
-    async fn decide(&self, drafts: &[Draft], all_there: impl Fn() -> bool) -> Result<Progress, StoreError> {
+    /// Decides on the drafts and commits that, except for those whose callers are `gone` once everything is known: they
+    /// were told that nothing was accepted. `None`: an account's day or month has no counters yet.
+    async fn decide(
+        &self,
+        drafts: &[Draft],
+        gone: impl Fn(usize) -> bool,
+    ) -> Result<Option<Vec<Verdict>>, StoreError> {
         let mut session = self.pool.get().await?;
         let mut gathered = acceptance::gather(&mut session, drafts).await?;
         let asking = drafts.iter().zip(&gathered.known).filter(|(draft, _)| draft.message().is_some());
         if asking.into_iter().any(|(_, known)| known.used.is_none()) {
             gathered.release().await?;
-            return Ok(Progress::NoCounters);
-        }
-        if !all_there() {
-            gathered.release().await?;
-            return Ok(Progress::CallersGone);
+            return Ok(None);
         }
         let mut batch = Batch::new(self.code_limits, std::mem::take(&mut gathered.seen));
-        let rulings: Vec<Ruling> =
-            drafts.iter().zip(&gathered.known).map(|(draft, known)| batch.judge(draft, known)).collect();
+        let judged = drafts.iter().zip(&gathered.known).enumerate();
+        let rulings: Vec<Ruling> = judged
+            .map(|(place, (draft, known))| if gone(place) { Ruling::Left } else { batch.judge(draft, known) })
+            .collect();
         let decided: Vec<(&Draft, &Judged)> = drafts
             .iter()
             .zip(&rulings)
             .filter_map(|(draft, ruling)| Some((draft, ruling.judged()?)))
             .collect();
         let written = gathered.write(&decided, &batch.record(), self.due_ms).await?;
-        Ok(Progress::Decided(verdicts(rulings, written)))
+        Ok(Some(verdicts(rulings, written)))
     }
 
     /// Opens the counters of drafts that found none; whether that went well.
@@ -268,11 +257,11 @@ impl Task {
     }
 }
 
-/// The rulings, with their rows in the policy log. What was not written is a duplicate.
+/// The rulings, with their rows in the policy log. What was not written is a duplicate, or nobody asks any more.
 fn verdicts(rulings: Vec<Ruling>, written: Vec<Option<i64>>) -> Vec<Verdict> {
     let mut written = written.into_iter();
     let verdict = |ruling| match ruling {
-        Ruling::Duplicate => Verdict::Duplicate,
+        Ruling::Duplicate | Ruling::Left => Verdict::Duplicate,
         Ruling::Judged { judged, allowance, .. } => match written.next().flatten() {
             Some(log_id) => Verdict::Decided { log_id, refusal: judged.decision.refusal, allowance },
             None => Verdict::Duplicate,

@@ -26,3 +26,13 @@ pub async fn forget_contacts(db: &impl Db, days: i32, limit: i64) -> Result<u64,
             order by last_at limit $2 for update skip locked)";
     db.execute(SQL, &[&days, &limit]).await
 }
+
+/// Forgets the blocked attempts of an instance, known by 64 bits of a keyed hash.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn forget_blocked(db: &impl Db, account_id: i64, instance: i64) -> Result<u64, StoreError> {
+    const SQL: &str = "-- behaviour.forget_blocked
+        delete from sightings where account_id = $1 and counter = 'blocked' and subject = $2";
+    db.execute(SQL, &[&account_id, &instance]).await
+}

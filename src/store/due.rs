@@ -5,7 +5,6 @@ use uuid::Uuid;
 use super::{Db, StoreError};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::purpose::Lane;
-use crate::domain::retry::MAX_ATTEMPTS;
 
 /// Why a due message needs more than a new publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +54,10 @@ with due as materialized (
         when m.status > 'unknown' then 'final'
         when m.in_flight then 'call_lost'
         when m.status = 'unknown' and not m.unsent then
-            case when n.on_unknown = 'resend' and m.calls < $6::int2 and m.expires_at > now() then 'resend'
-                 else 'no_evidence' end
+            -- Once: whoever takes messages and never says so is not asked for ever.
+            case when n.on_unknown = 'resend' and m.expires_at > now() and 2 > (select count(*) from attempts a
+                          where a.account_id = m.account_id and a.message_id = m.message_id and a.outcome = 'unknown')
+                 then 'resend' else 'no_evidence' end
         when m.expires_at <= now() then 'expired'
         when n.paused_at is not null or n.connection <> 'open' then 'held'
         when n.hold_until > now() then 'throttled'
@@ -93,19 +94,8 @@ pub async fn messages(
     pauses: Pauses,
     token: Uuid,
 ) -> Result<(Vec<Due>, bool), StoreError> {
-    let rows = db
-        .query(
-            MESSAGES,
-            &[
-                &lane.as_str(),
-                &limit,
-                &pauses.published_ms,
-                &pauses.busy_ms,
-                &token,
-                &i16::from(MAX_ATTEMPTS),
-            ],
-        )
-        .await?;
+    let rows =
+        db.query(MESSAGES, &[&lane.as_str(), &limit, &pauses.published_ms, &pauses.busy_ms, &token]).await?;
     let due = rows.iter().filter_map(|row| {
         let ending = match row.get::<_, &str>(2) {
             "publish" | "resend" => None,

@@ -76,8 +76,8 @@ fn judge(rules: &Rules, half: &str, label: &str) -> Judged {
     judged
 }
 
-/// What the rules have reached is not lost. What they are to reach on the unseen half, at most 0.5 % of the ordinary and at
-/// least 95 % of the unwanted stopped, they have not reached yet: see the README's figures.
+/// At most 0.5 % of the ordinary are stopped where no rule was written for them. Of the unwanted, what is reached is not
+/// lost; that is far from the 95 % that are wanted: see the README's figures.
 pub fn corpus_is_judged_no_worse_than_before() {
     let rules = Rules::builtin();
     let [seen, unseen] = ["seen", "unseen"].map(|half| {
@@ -96,7 +96,7 @@ pub fn corpus_is_judged_no_worse_than_before() {
         (ordinary, unwanted)
     });
     assert!(seen.0.stopped == 0, "ordinary ones stopped: {:?}", seen.0.wrong);
-    assert!(seen.1.per_mille() >= 870, "unwanted ones that pass: {:?}", seen.1.wrong);
-    assert!(unseen.0.per_mille() <= 15, "ordinary ones stopped: {:?}", unseen.0.kinds);
-    assert!(unseen.1.per_mille() >= 390, "unwanted ones stopped: {:?}", unseen.1.kinds);
+    assert!(seen.1.per_mille() >= 820, "unwanted ones that pass: {:?}", seen.1.wrong);
+    assert!(unseen.0.per_mille() <= 5, "ordinary ones stopped: {:?}", unseen.0.kinds);
+    assert!(unseen.1.per_mille() >= 170, "unwanted ones stopped: {:?}", unseen.1.kinds);
 }

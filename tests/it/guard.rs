@@ -112,6 +112,15 @@ pub async fn guard_stops_a_broadcast_exactly_across_three_gateways(services: &Se
                from reviews r join policy_log p using (account_id, log_id)";
     let review: String = database.query_one(sql, &[]).await.expect("one review").get(0);
     assert_eq!(review, "guard paused blocked_repeatedly instance_paused_for_review 100");
+
+    let resume =
+        ["instance", "resume", "--account", &customer.account, "--id", "shop-main", "--note", "talked to"];
+    world.admin(&resume).await;
+    let mut other = notice(&customer, "transactional", 0);
+    other["message"] =
+        "MEGA SALE! Up to 70% off everything this weekend only. Shop now: https://bit.ly/x1".into();
+    let blocked = customer.send(&other).await;
+    assert_eq!(blocked.error(), "policy_violation", "what was reviewed is not held against it again");
 }
 
 /// Texts that differ by a number only are different texts: a hundred people get their invoices.
@@ -126,6 +135,11 @@ pub async fn guard_lets_orders_pass_that_differ_by_their_number(services: &Servi
         let mut body = notice(&customer, "support", n);
         body["message"] = disguised[n % 2].into();
         assert_eq!(customer.send(&body).await.status, 202);
+    }
+    for n in 0..30 {
+        let mut body = notice(&customer, "operational", n);
+        body["message"] = ["👍", "✅", "🙏", "!!!"][n % 4].into();
+        assert_eq!(customer.send(&body).await.status, 202, "signs without words are told apart");
     }
     let other_writing = customer.send(&notice(&customer, "support", 19)).await;
     assert_eq!(other_writing.error(), "sending_throttled", "spelled otherwise it is the same text");

@@ -11,9 +11,9 @@ use crate::admin::{Admin, AdminError, parse, require_account};
 use crate::config::{self, Lookup};
 use crate::domain::instance::{Connection, OnUnknown};
 use crate::domain::rate::Rate;
-use crate::store::Session;
 use crate::store::instances::{self, InstanceRow, Resumed, ReviewRow};
 use crate::store::senders::token_context;
+use crate::store::{Session, behaviour};
 
 /// `gateway admin instance …`.
 #[derive(Debug, clap::Subcommand)]
@@ -129,6 +129,9 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             if resumed == Resumed::NotPaused {
                 return Err(AdminError::NotPaused(which.id));
             }
+            // What was looked into is not held against it again.
+            let instance = admin.secret_key.fingerprint("instance", &which.id);
+            behaviour::forget_blocked(&session, which.account, instance).await?;
             instances::wake(&session, which.key()).await?;
             Ok(done(&which.id, "is not paused any more"))
         }

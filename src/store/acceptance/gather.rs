@@ -130,8 +130,11 @@ order by i.ord";
 const SEEN: &str = "-- acceptance.seen
 select s.ord, g.member, greatest(0, extract(epoch from statement_timestamp() - g.seen_at) * 1000)::int8
 from unnest($1::int8[], $2::text[], $3::int8[]) with ordinality as s(account_id, counter, subject, ord)
-join sightings g on g.account_id = s.account_id and g.counter = s.counter and g.subject = s.subject
-where g.expires_at > statement_timestamp()";
+cross join lateral (
+    select member, seen_at from sightings g
+    where g.account_id = s.account_id and g.counter = s.counter and g.subject = s.subject
+      and g.expires_at > statement_timestamp()
+    offset 0) g";
 
 /// Locks the drafts' accounts and gathers what is known of them.
 ///
