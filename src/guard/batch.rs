@@ -144,7 +144,7 @@ impl Batch {
         let judged = Judged {
             facts: explained.then(|| explain(&facts, known, backlog)),
             pause_reason: decision.pauses.then(|| heaviest(&facts.signals)),
-            signals: serde_json::to_value(&facts.signals).unwrap_or_default(),
+            signals: serde_json::to_value(&facts.signals).expect("texts and numbers always serialise"),
             decision,
         };
         let sent = i32::from(judged.decision.refusal.is_none());

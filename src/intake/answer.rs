@@ -63,7 +63,7 @@ pub(super) fn new_request_id() -> String {
 }
 
 /// Every answer names its request.
-pub(super) fn name(response: &mut Response<Body>, request_id: &str) {
+fn name(response: &mut Response<Body>, request_id: &str) {
     if let Ok(value) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -85,7 +85,7 @@ pub(super) fn show_allowance(response: &mut Response<Body>, allowance: &Allowanc
 }
 
 /// A refusal as the answer to a request, with `Retry-After` where a time is known; logged.
-pub(super) fn refuse(request_id: &str, refused: &Refused) -> Response<Body> {
+fn refuse(request_id: &str, refused: &Refused) -> Response<Body> {
     let refusal = &refused.refusal;
     info!(request_id, error = refusal.code(), "refused");
     let mut response = json(refusal.http_status(), refused_body(refusal));
@@ -97,6 +97,17 @@ pub(super) fn refuse(request_id: &str, refused: &Refused) -> Response<Body> {
     }
     name(&mut response, request_id);
     response
+}
+
+/// An answer of either kind, named.
+pub(super) fn finish(request_id: &str, answered: Result<Response<Body>, Refused>) -> Response<Body> {
+    match answered {
+        Ok(mut response) => {
+            name(&mut response, request_id);
+            response
+        }
+        Err(refused) => refuse(request_id, &refused),
+    }
 }
 
 /// The whole answer, with its head, to a request that no handler gets to see; logged.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tracing::error;
 
 use super::Intake;
-use super::answer::{Refused, json, name, new_request_id, refuse, refused_body, show_allowance};
+use super::answer::{Refused, finish, json, new_request_id, refused_body, show_allowance};
 use super::authenticate::authenticate;
 use super::request::{check_media_type, read_body};
 use super::send::within_budget;
@@ -39,13 +39,8 @@ struct Answer {
 pub(super) async fn check(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
     let request_id = new_request_id();
     let (parts, body) = request.into_parts();
-    match receive(&intake, &parts.headers, body, &request_id).await {
-        Ok(mut response) => {
-            name(&mut response, &request_id);
-            response
-        }
-        Err(refused) => refuse(&request_id, &refused),
-    }
+    let answered = receive(&intake, &parts.headers, body, &request_id).await;
+    finish(&request_id, answered)
 }
 
 /// What is no well-formed request of a known key is refused like a send; everything else is an answer.
@@ -58,23 +53,37 @@ async fn receive(
     check_media_type(headers)?;
     let key = authenticate(intake, headers).await?;
     within_budget(intake, &key)?;
+    let asker = Asker { key, request_id: request_id.to_owned(), idempotency: None };
+    let answered = answer(intake, &asker, body).await;
+    let allowance = answered.as_ref().map_or(None, |(_, allowance)| *allowance);
     // It costs the account nothing else.
-    intake.refusals.spend(key.key_id, intake.guard.clock.now(), None);
+    intake.refusals.spend(asker.key.key_id, intake.guard.clock.now(), allowance);
+    answered.map(|(response, _)| response)
+}
+
+/// The answer, and what the account has left.
+async fn answer(
+    intake: &Intake,
+    asker: &Asker,
+    body: Body,
+) -> Result<(Response<Body>, Option<Allowance>), Refused> {
     let body = read_body(body, intake.body_timeout).await?;
     let request = send_request::parse(&body)?;
-    let asker = Asker { key, request_id: request_id.to_owned(), idempotency: None };
     let ruling = async {
-        let draft = intake.guard.draft(&asker, request).await?;
+        let draft = intake.guard.draft(asker, request).await?;
         judge(intake, &draft).await.map_err(Arc::new)
     };
     let ruling = ruling.await.map_err(|error| {
-        error!(request_id, %error, "check failed");
+        error!(request_id = asker.request_id, %error, "check failed");
         Refusal::Internal
     })?;
     match ruling {
         Ruling::Judged { judged, allowance, backlog } => {
             let waits = i64::try_from(backlog.as_secs()).unwrap_or(i64::MAX);
-            Ok(show(judged, allowance, waits, intake.guard.clock.now()))
+            // The send that was judged did not happen.
+            let accepted = judged.decision.refusal.is_none();
+            let allowance = allowance.map(|left| if accepted { left.after(-1) } else { left });
+            Ok((show(judged, allowance, waits, intake.guard.clock.now()), allowance))
         }
         // Only a send with an idempotency key can be one, and only a commit leaves anybody out.
         Ruling::Duplicate | Ruling::Left => Err(Refusal::Internal.into()),
@@ -93,8 +102,6 @@ fn show(judged: Judged, allowance: Option<Allowance>, backlog: i64, now: Timesta
         None => Some(backlog),
         Some(refusal) => refusal.retry_after().map(i64::from),
     };
-    // The send that was judged did not happen.
-    let allowance = allowance.map(|left| if decision.refusal.is_none() { left.after(-1) } else { left });
     let would_be = decision.refusal.as_ref().map(refused_body);
     let answer = Answer {
         success: true,

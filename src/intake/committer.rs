@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -32,8 +32,10 @@ const OPENINGS: u32 = 8;
 const WAITING: usize = 4_096;
 /// Most publishes that wait for their confirm; beyond it the ids are left to `sweep`.
 const PUBLISHING: usize = 256;
-/// A caller is told within this time. What has not been written by then is not written any more.
+/// A caller is told within this time.
 const LONGEST_WAIT: Duration = Duration::from_millis(4_700);
+/// What is to be written must have this much of it left: who is told that nothing was accepted should find it so.
+const WRITING: Duration = Duration::from_millis(1_200);
 
 /// Hands drafts to the committing task; cloning shares it.
 #[derive(Clone)]
@@ -41,7 +43,15 @@ pub struct Committer(mpsc::Sender<Waiting>);
 
 struct Waiting {
     draft: Draft,
+    since: Instant,
     caller: oneshot::Sender<Verdict>,
+}
+
+impl Waiting {
+    /// Its caller has left, or would before it is written.
+    fn is_too_late(&self) -> bool {
+        self.caller.is_closed() || self.since.elapsed() + WRITING > LONGEST_WAIT
+    }
 }
 
 /// What became of a draft.
@@ -71,7 +81,7 @@ impl Committer {
     /// [`NotCommitted`] when the database does not take it in time.
     pub async fn commit(&self, draft: Draft) -> Result<Verdict, NotCommitted> {
         let (caller, verdict) = oneshot::channel();
-        self.0.try_send(Waiting { draft, caller }).map_err(|_| NotCommitted)?;
+        self.0.try_send(Waiting { draft, since: Instant::now(), caller }).map_err(|_| NotCommitted)?;
         match tokio::time::timeout(LONGEST_WAIT, verdict).await {
             Ok(Ok(verdict)) => Ok(verdict),
             Ok(Err(_)) | Err(_) => Err(NotCommitted),
@@ -158,7 +168,7 @@ impl Task {
                 continue;
             }
             let drafts: Vec<Draft> = part.iter().map(|waiting| waiting.draft.clone()).collect();
-            let gone = |place: usize| part.get(place).is_some_and(|waiting| waiting.caller.is_closed());
+            let gone = |place: usize| part.get(place).is_some_and(Waiting::is_too_late);
             match self.decide(&drafts, gone).await {
                 Ok(Some(verdicts)) => self.conclude(part, verdicts),
                 Ok(None) if opened < OPENINGS => {
@@ -186,7 +196,7 @@ impl Task {
     }
 
     /// Decides on the drafts and commits that, except for those whose callers are `gone` once everything is known: they
-    /// were told that nothing was accepted. `None`: an account's day or month has no counters yet.
+    /// are told that nothing was accepted. `None`: an account's day or month has no counters yet.
     async fn decide(
         &self,
         drafts: &[Draft],

@@ -14,7 +14,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::Intake;
-use super::answer::{Refused, json, name, new_request_id, refuse, refused_body, show_allowance, success};
+use super::answer::{Refused, finish, json, new_request_id, refused_body, show_allowance, success};
 use super::authenticate::authenticate;
 use super::committer::Verdict;
 use super::outcomes::Outcome;
@@ -41,13 +41,8 @@ struct Asking<'a> {
 pub(super) async fn send(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
     let request_id = new_request_id();
     let (parts, body) = request.into_parts();
-    match receive(&intake, &parts.headers, body, request_id.clone()).await {
-        Ok(mut response) => {
-            name(&mut response, &request_id);
-            response
-        }
-        Err(refused) => refuse(&request_id, &refused),
-    }
+    let answered = receive(&intake, &parts.headers, body, request_id.clone()).await;
+    finish(&request_id, answered)
 }
 
 async fn receive(
@@ -113,7 +108,7 @@ impl Asking<'_> {
             return Ok(None);
         };
         if first.body_hash != *body_hash {
-            return Err(Refused { refusal: Refusal::IdempotencyKeyReused, allowance });
+            return Err(self.reused().await?);
         }
         let (status, body) =
             first.answer.unwrap_or_else(|| (202, success("queued", first.message_id, first.log_id)));
@@ -123,6 +118,16 @@ impl Asking<'_> {
             show_allowance(&mut response, &allowance);
         }
         Ok(Some(response))
+    }
+
+    /// The refusal of a key that came with another body before, logged like every other.
+    async fn reused(&self) -> Result<Refused, Refused> {
+        let refusal = Refusal::IdempotencyKeyReused;
+        let draft = self.intake.guard.refused(&self.asker, refusal.clone());
+        match self.intake.committer.commit(draft).await.map_err(|_| Refusal::Internal)? {
+            Verdict::Decided { allowance, .. } => Ok(Refused { refusal, allowance }),
+            Verdict::Duplicate => Err(Refusal::Internal.into()),
+        }
     }
 
     async fn judge(&self, request: SendRequest) -> Result<Response<Body>, Refused> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tracing::error;
 
 use super::Intake;
-use super::answer::{Refused, json, name, new_request_id, refuse, show_allowance};
+use super::answer::{Refused, finish, json, new_request_id, show_allowance};
 use super::authenticate::authenticate;
 use crate::domain::account::{Allowance, Periods, Plan, Usage};
 use crate::domain::refusal::Refusal;
@@ -62,13 +62,8 @@ pub(super) fn in_seconds(now: Timestamp, seconds: i64) -> String {
 /// Shows it.
 pub(super) async fn usage(State(intake): State<Arc<Intake>>, headers: HeaderMap) -> Response<Body> {
     let request_id = new_request_id();
-    match show(&intake, &headers, &request_id).await {
-        Ok(mut response) => {
-            name(&mut response, &request_id);
-            response
-        }
-        Err(refused) => refuse(&request_id, &refused),
-    }
+    let answered = show(&intake, &headers, &request_id).await;
+    finish(&request_id, answered)
 }
 
 async fn show(intake: &Intake, headers: &HeaderMap, request_id: &str) -> Result<Response<Body>, Refused> {

@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use super::Sandbox;
 use super::calls::{Call, Outcome};
@@ -118,14 +117,7 @@ pub async fn send(
         Ok((outcome, taken)) => accept(outcome, &taken, attempted_at.as_second()),
         Err(refusal) => (refusal.status, Json(refusal.body)).into_response(),
     };
-    // All is decided and recorded: a client that gives up now has been heard nevertheless.
-    sleep(sandbox.settings.latency).await;
-    if outcome == Outcome::Held {
-        tokio::select! {
-            () = sleep(sandbox.settings.hold) => {}
-            () = sandbox.shutdown.cancelled() => {}
-        }
-    }
+    sandbox.keep_waiting(outcome).await;
     response
 }
 

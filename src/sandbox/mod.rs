@@ -87,7 +87,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::callbacks::{Outbox, Reporter};
@@ -194,6 +194,18 @@ struct Sandbox {
 }
 
 impl Sandbox {
+    /// Lets the time pass that an answer takes. All is decided and recorded before: a client that gives up meanwhile has
+    /// been heard nevertheless.
+    async fn keep_waiting(&self, outcome: calls::Outcome) {
+        sleep(self.settings.latency).await;
+        if outcome == calls::Outcome::Held {
+            tokio::select! {
+                () = sleep(self.settings.hold) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+
     /// The checks every call of Meta's meets: the token, then the object in the URL.
     fn admit(&self, method: &str, sender: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         if let Some(token) = &self.settings.token {

@@ -10,7 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::Sandbox;
 use super::callbacks::{Message, Pending, Subject, message_id};
@@ -44,14 +44,7 @@ pub async fn send(
         Ok(accepted) => sandbox.accept(accepted, sender, request.opaque, now),
         Err(refusal) => refusal.into_response(),
     };
-    // All is decided and recorded: a client that gives up now has been heard nevertheless.
-    sleep(sandbox.settings.latency).await;
-    if outcome == Outcome::Held {
-        tokio::select! {
-            () = sleep(sandbox.settings.hold) => {}
-            () = sandbox.shutdown.cancelled() => {}
-        }
-    }
+    sandbox.keep_waiting(outcome).await;
     response
 }
 

@@ -74,7 +74,8 @@ with candidates as materialized (
     select m.*
     from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)) k
     cross join lateral (
-        select account_id, message_id, instance_id, lane, recipient, purpose, slot_at, pair_reserved, expires_at
+        select account_id, message_id, instance_id, lane, recipient, purpose, slot_at, pair_reserved, expires_at,
+               status = 'unknown' and resent as resent
         from messages m
         where m.account_id = k.account_id and m.message_id = k.message_id
           and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
@@ -82,7 +83,8 @@ with candidates as materialized (
         for update skip locked) m
 ), facts as materialized (
     select c.*, n.interval_us, n.burst, n.hold_until, case
-        when c.expires_at <= now() then 'expire'
+        -- What was resent without evidence has not expired unsent: sweep ends it.
+        when c.expires_at <= now() then case when c.resent then 'hold' else 'expire' end
         when exists (select from suppressions s where s.account_id = c.account_id and s.recipient = c.recipient
                      and (s.scope = 'all' or c.purpose <> 'authentication') and ",
     in_force!(),

@@ -54,11 +54,10 @@ with due as materialized (
         when m.status > 'unknown' then 'final'
         when m.in_flight then 'call_lost'
         when m.status = 'unknown' and not m.unsent then
-            -- Once: whoever takes messages and never says so is not asked for ever.
-            case when n.on_unknown = 'resend' and m.expires_at > now() and 2 > (select count(*) from attempts a
-                          where a.account_id = m.account_id and a.message_id = m.message_id and a.outcome = 'unknown')
-                 then 'resend' else 'no_evidence' end
-        when m.expires_at <= now() then 'expired'
+            case when n.on_unknown = 'resend' and m.expires_at > now() and not m.resent then 'resend'
+                 else 'no_evidence' end
+        -- Resent, but never called again: the first call may have been the one that sent it.
+        when m.expires_at <= now() then case when m.status = 'unknown' and m.resent then 'no_evidence' else 'expired' end
         when n.paused_at is not null or n.connection <> 'open' then 'held'
         when n.hold_until > now() then 'throttled'
         when $4::int8 is not null then 'busy'
@@ -71,7 +70,7 @@ update messages m set
     lease = case when d.what in ('call_lost', 'no_evidence', 'expired') then $5::uuid
                  when d.what = 'final' then m.lease end,
     -- The instance's setting stands in for the evidence that it was not sent.
-    unsent = m.unsent or d.what = 'resend',
+    unsent = m.unsent or d.what = 'resend', resent = m.resent or d.what = 'resend',
     due_at = case d.what
         when 'final' then null
         when 'held' then least(now() + interval '15 seconds', greatest(d.expires_at, now() + interval '1 second'))

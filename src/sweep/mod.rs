@@ -5,7 +5,7 @@
 
 mod connections;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -54,7 +54,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let sweeper =
         Sweeper { pool: parts.pool.clone(), publisher, unknown_deadline: parts.config.unknown_deadline };
     let watcher = Watcher::new(&parts)?;
-    tokio::join!(sweeper.run(&parts), watcher.run());
+    tokio::join!(sweeper.run(&parts), sweeper.keep_clean(&parts), watcher.run());
     closing.cancel();
     Ok(())
 }
@@ -75,7 +75,6 @@ struct Found {
 
 impl Sweeper {
     async fn run(&self, parts: &Parts) {
-        let mut cleaned = None;
         while !parts.stop.is_cancelled() {
             // What a round that is broken off has not published is due again soon.
             let full = tokio::select! {
@@ -85,13 +84,6 @@ impl Sweeper {
                     false
                 }),
             };
-            if cleaned.is_none_or(|at: Instant| at.elapsed() > CLEANING) {
-                cleaned = Some(Instant::now());
-                tokio::select! {
-                    () = parts.stop.cancelled() => break,
-                    () = self.clean() => {}
-                }
-            }
             // A full round means there is more.
             let pause = if full { Duration::ZERO } else { parts.config.sweep_interval };
             tokio::select! {
@@ -178,8 +170,24 @@ impl Sweeper {
         Some(Record { key: due.key, token, call, next, reached_provider, error })
     }
 
-    /// Removes old rows, a bounded number each time; one kind's failure does not keep the others.
-    async fn clean(&self) {
+    /// Removes old rows beside the rounds, which do not wait for it.
+    async fn keep_clean(&self, parts: &Parts) {
+        while !parts.stop.is_cancelled() {
+            let clean = async {
+                // A full go means there is more.
+                if !self.clean().await {
+                    tokio::time::sleep(CLEANING).await;
+                }
+            };
+            tokio::select! {
+                () = parts.stop.cancelled() => {}
+                () = clean => {}
+            }
+        }
+    }
+
+    /// Removes old rows, a bounded number each time; one kind's failure does not keep the others. Whether there may be more.
+    async fn clean(&self) -> bool {
         for _ in 0..CLEANING_ROUNDS {
             let more = [
                 cleaned("idempotency keys", self.forget_keys().await),
@@ -190,9 +198,10 @@ impl Sweeper {
                 cleaned("contacts", self.forget_contacts().await),
             ];
             if !more.contains(&true) {
-                return;
+                return false;
             }
         }
+        true
     }
 
     async fn forget_keys(&self) -> Result<u64, StoreError> {

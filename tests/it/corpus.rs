@@ -80,7 +80,7 @@ fn judge(rules: &Rules, half: &str, label: &str) -> Judged {
 /// lost; that is far from the 95 % that are wanted: see the README's figures.
 pub fn corpus_is_judged_no_worse_than_before() {
     let rules = Rules::builtin();
-    let [seen, unseen] = ["seen", "unseen"].map(|half| {
+    let [seen, practice, unseen] = ["seen", "practice", "unseen"].map(|half| {
         let ordinary = judge(&rules, half, "ordinary");
         let unwanted = judge(&rules, half, "unwanted");
         let stopped = ordinary.stopped + unwanted.stopped;
@@ -96,7 +96,8 @@ pub fn corpus_is_judged_no_worse_than_before() {
         (ordinary, unwanted)
     });
     assert!(seen.0.stopped == 0, "ordinary ones stopped: {:?}", seen.0.wrong);
-    assert!(seen.1.per_mille() >= 820, "unwanted ones that pass: {:?}", seen.1.wrong);
+    assert!(practice.0.per_mille() <= 16, "ordinary ones stopped: {:?}", practice.0.wrong);
+    assert!(seen.1.per_mille() >= 830, "unwanted ones that pass: {:?}", seen.1.wrong);
     assert!(unseen.0.per_mille() <= 5, "ordinary ones stopped: {:?}", unseen.0.kinds);
     assert!(unseen.1.per_mille() >= 170, "unwanted ones stopped: {:?}", unseen.1.kinds);
 }

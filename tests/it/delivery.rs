@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::process::Binary;
 use crate::support::provider::Provider;
-use crate::support::rows::life;
+use crate::support::rows::{count, life};
 use crate::support::services::Services;
 use crate::support::world::World;
 use crate::support::{eventually, within};
@@ -240,6 +240,27 @@ pub async fn an_unknown_message_is_sent_again_where_that_is_wanted(services: &Se
     world.wait_for_status(&message, &["sent"]).await;
     assert_eq!(life(&database, &message).await, "queued sending unknown sent");
     world.wait_for_status(&expiring, &["failed"]).await;
+}
+
+/// What was to be sent again and never was has not simply expired: the first call may have sent it.
+pub async fn an_unknown_message_that_cannot_be_sent_again_fails(services: &Services) {
+    let mut world = World::new(services).await;
+    world.set("GATEPOST_PROVIDER_TIMEOUT_MS", 500);
+    world.set("GATEPOST_UNKNOWN_DEADLINE_MS", 1_000);
+    let _processes = world.start_all().await;
+    let customer = world.customer().await;
+    let instance = ["--account", &customer.account, "--id", "shop-main"];
+    world.admin(&[&["instance", "set-on-unknown"], &instance[..], &["resend"]].concat()).await;
+    let mut silent = customer.message("+966500010031");
+    silent["validity_seconds"] = 6.into();
+    let message = customer.send(&silent).await.message_id();
+    world.wait_for_status(&message, &["unknown"]).await;
+    world.admin(&[&["instance", "pause"], &instance[..]].concat()).await;
+    world.wait_for_status(&message, &["failed"]).await;
+    let database = world.database().await;
+    assert_eq!(life(&database, &message).await, "queued sending unknown failed");
+    let resent = "select count(*) from messages where resent and error = 'gateway_send_failed'";
+    assert_eq!(count(&database, resent).await, 1);
 }
 
 /// The attempt is on record, and the status says so, while the provider is still being called.

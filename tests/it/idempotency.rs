@@ -74,9 +74,12 @@ pub async fn idempotency_replays_the_first_answer(services: &Services) {
     assert_eq!((another_key.status, replayed(&another_key)), (202, false));
     assert_ne!(another_key.message_id(), first.message_id());
     let database = world.database().await;
-    for counted in ["messages", "policy_log", "idempotency_keys", "quota_usage where used = 2"] {
+    let logged = ["policy_log where error_code is null", "messages"];
+    for counted in logged.into_iter().chain(["idempotency_keys", "quota_usage where used = 2"]) {
         assert_eq!(count(&database, &format!("select count(*) from {counted}")).await, 2, "{counted}");
     }
+    let refused = "select count(*) from policy_log where error_code = 'idempotency_key_reused'";
+    assert_eq!(count(&database, refused).await, 1, "a decision like any other");
 }
 
 /// Fifty requests with one key at once, through two gateways, become one message and get one answer; one of the fifty is

@@ -180,6 +180,7 @@ fn main() {
         delivery::an_instance_error_holds_the_sender,
         delivery::a_timeout_is_unknown_and_not_a_second_send,
         delivery::an_unknown_message_is_sent_again_where_that_is_wanted,
+        delivery::an_unknown_message_that_cannot_be_sent_again_fails,
         delivery::the_attempt_is_recorded_before_the_call,
         delivery::suppression_is_checked_again_before_the_attempt,
         delivery::an_old_message_expires_unsent,

@@ -41,7 +41,6 @@ struct RuleTable {
     any_of: Vec<Spanned<String>>,
     #[serde(default)]
     unless: Vec<Spanned<String>>,
-    unless_at_least: Option<Spanned<i64>>,
     phrases: Option<Spanned<Vec<Spanned<String>>>>,
     at_least: Option<Spanned<i64>>,
     regex: Option<Spanned<String>>,
@@ -50,8 +49,6 @@ struct RuleTable {
     capitals: Option<Spanned<i64>>,
     #[serde(default)]
     without_code: bool,
-    #[serde(default)]
-    without_record: bool,
     counter: Option<Spanned<String>>,
     window: Option<Spanned<String>>,
 }
@@ -81,7 +78,9 @@ pub(super) fn parse(text: &str) -> Result<Rules, RulesError> {
             return Err(place.error(rule.id.span().start, "id is used by an earlier rule"));
         }
         if let Some(name) = &rule.counter {
-            counters.push(reader.counter_rule(rule, name)?);
+            let new = reader.counter_rule(rule, name)?;
+            reader.same_window(&new, &counters, name.span().start)?;
+            counters.push(new);
         } else {
             texts.push(reader.text_rule(rule, table.span().start)?);
         }
@@ -154,21 +153,17 @@ impl Reader<'_> {
             links: self.within(rule.links.as_ref(), "links", 1, 1000)?,
             capitals: self.within(rule.capitals.as_ref(), "capitals", 1, 100)?,
             without_code: rule.without_code,
-            without_record: rule.without_record,
         };
         let shaped = shape.longer_than.is_some()
             || shape.links.is_some()
             || shape.capitals.is_some()
-            || shape.without_code
-            || shape.without_record;
+            || shape.without_code;
         if !shaped && any_of.is_empty() && rule.all_of.is_empty() && rule.regex.is_none() {
             let problem = "no matcher: one of phrases, any_of, all_of, regex, longer_than, links, capitals, \
-                           without_code, without_record or counter is needed";
+                           without_code or counter is needed";
             return Err(self.place.error(at, problem));
         }
         let at_least = self.within(rule.at_least.as_ref(), "at_least", 1, 1000)?.unwrap_or(1);
-        let unless_at_least =
-            self.within(rule.unless_at_least.as_ref(), "unless_at_least", 1, 1000)?.unwrap_or(1);
         Ok(TextRule {
             rule: Arc::from(rule.id.get_ref().as_str()),
             weight: self.weight(rule)?,
@@ -177,7 +172,6 @@ impl Reader<'_> {
             any_of,
             at_least: u16::try_from(at_least).unwrap_or(u16::MAX),
             unless: self.all_named(&rule.unless)?,
-            unless_at_least: u16::try_from(unless_at_least).unwrap_or(u16::MAX),
             shape,
             regex: rule.regex.as_ref().map(|regex| self.regex(regex)).transpose()?,
         })
@@ -191,13 +185,7 @@ impl Reader<'_> {
         };
         let others = !rule.all_of.is_empty() || !rule.any_of.is_empty() || !rule.unless.is_empty();
         let shaped = rule.longer_than.is_some() || rule.links.is_some() || rule.capitals.is_some();
-        if others
-            || shaped
-            || rule.phrases.is_some()
-            || rule.regex.is_some()
-            || rule.without_code
-            || rule.without_record
-        {
+        if others || shaped || rule.phrases.is_some() || rule.regex.is_some() || rule.without_code {
             return Err(self.place.error(at, "a counter has no other matcher beside it"));
         }
         let at_least = self.within(rule.at_least.as_ref(), "at_least", 1, 1000)?;
@@ -213,6 +201,22 @@ impl Reader<'_> {
             at_least: at_least.ok_or_else(|| self.place.error(at, "a counter needs at_least"))?,
             window,
         })
+    }
+
+    /// A counter keeps as many members as its largest threshold asks for, whatever their age: with windows of several
+    /// lengths, old ones could keep new ones out.
+    fn same_window(&self, new: &CounterRule, known: &[CounterRule], at: usize) -> Result<(), RulesError> {
+        let other = known.iter().find(|rule| rule.counter == new.counter && rule.window != new.window);
+        match other {
+            None => Ok(()),
+            Some(other) => {
+                let problem = format!(
+                    "another window than that of rule \"{}\", which has the same counter",
+                    other.rule
+                );
+                Err(self.place.error(at, problem))
+            }
+        }
     }
 
     fn within(

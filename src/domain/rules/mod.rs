@@ -7,7 +7,6 @@ mod counter;
 mod error;
 mod file;
 mod lexicon;
-mod record;
 mod score;
 mod stem;
 mod text;

@@ -148,6 +148,11 @@ fn the_first_fault_is_told_with_its_line_and_rule() {
             "line 33, rule \"burst\": unknown counter: one of same_text, new_recipients, blocked is meant",
         ),
         ("\"10m\"", "\"2d\"", "line 35, rule \"burst\": window must be 1s to 1d, such as \"10m\""),
+        (
+            "window = \"10m\"",
+            "window = \"10m\"\n[[rule]]\nid = \"more\"\nweight = 9\npurposes = [\"all\"]\ncounter = \"same_text\"\nat_least = 9\nwindow = \"1h\"",
+            "line 40, rule \"more\": another window than that of rule \"burst\"",
+        ),
         ("window = \"10m\"", "", "line 33, rule \"burst\": a counter needs a window"),
         ("at_least = 3", "at_least = 1001", "line 34, rule \"burst\": at_least must be 1 to 1000"),
         ("at_least = 3", "", "line 33, rule \"burst\": a counter needs at_least"),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::lexicon::Hits;
-use super::record::has_record;
 use super::{Purposes, Signal};
 use crate::domain::fold::fold;
 
@@ -19,9 +18,8 @@ pub(super) struct TextRule {
     /// These lists together have at least so many different phrases in the text; none asked for when there are none.
     pub(super) any_of: Vec<u8>,
     pub(super) at_least: u16,
-    /// These lists together have fewer different phrases in the text than `unless_at_least`.
+    /// These lists have no phrase in the text.
     pub(super) unless: Vec<u8>,
-    pub(super) unless_at_least: u16,
     pub(super) shape: Shape,
     pub(super) regex: Option<Regex>,
 }
@@ -37,8 +35,6 @@ pub(super) struct Shape {
     pub(super) capitals: Option<u32>,
     /// Nothing in it could be a code.
     pub(super) without_code: bool,
-    /// Nothing in it is the mark of a record.
-    pub(super) without_record: bool,
 }
 
 /// A text with fewer letters does not shout.
@@ -49,20 +45,15 @@ pub(super) struct Subject<'a> {
     pub(super) text: &'a str,
     pub(super) hits: Hits,
     folded: Option<String>,
-    record: Option<bool>,
 }
 
 impl<'a> Subject<'a> {
     pub(super) fn new(text: &'a str, hits: Hits) -> Self {
-        Self { text, hits, folded: None, record: None }
+        Self { text, hits, folded: None }
     }
 
     fn folded(&mut self) -> &str {
         self.folded.get_or_insert_with(|| fold(self.text))
-    }
-
-    fn has_record(&mut self) -> bool {
-        *self.record.get_or_insert_with(|| has_record(self.text))
     }
 }
 
@@ -75,7 +66,7 @@ impl TextRule {
         }
         let count =
             |lists: &[u8]| lists.iter().fold(0_u16, |sum, list| sum.saturating_add(hits.count(*list)));
-        if count(&self.unless) >= self.unless_at_least {
+        if count(&self.unless) > 0 {
             return None;
         }
         let matches = count(&self.any_of);
@@ -112,9 +103,6 @@ impl Shape {
         }
         if let Some(needed) = self.capitals {
             fact("capitals_percent", capitals(subject.text), needed)?;
-        }
-        if self.without_record && subject.has_record() {
-            return None;
         }
         (!self.without_code || !has_code(subject.folded())).then_some(())
     }

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Escapes what is not ASCII as lowercase `\uXXXX`, in UTF-16 units, as Meta does before it signs. In JSON such
-/// characters stand only inside strings.
+/// Escapes what is not ASCII as `\u` and four lowercase hexadecimal digits, in UTF-16 units, as Meta does before it
+/// signs. In JSON such characters stand only inside strings.
 pub fn ascii(json: String) -> String {
     if json.is_ascii() {
         return json;
