@@ -92,7 +92,9 @@ pub async fn reviews_say_who_when_and_why(services: &Services) {
     let table = world.admin_text(&command("reviews", &customer, &[])).await;
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("at") && lines[0].ends_with("action   by        log id  note"), "{table}");
-    assert!(lines[1].ends_with("Z  resumed  operator  -       nothing found"), "{table}");
+    // How wide a time is depends on its last digits.
+    let words: Vec<&str> = lines[1].split_whitespace().skip(1).collect();
+    assert_eq!(words, ["resumed", "operator", "-", "nothing", "found"], "{table}");
     let recent = "select count(*) from reviews where at between now() - interval '5 minutes' and now()";
     assert_eq!(count(&database, recent).await, 3);
 
