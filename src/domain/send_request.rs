@@ -1,11 +1,14 @@
 //! The body of a send, parsed once into what the rest of the program can rely on.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::phone::PhoneNumber;
 use super::purpose::Purpose;
 use super::refusal::Refusal;
+use super::template::Template;
 
 /// The longest text, in UTF-16 units: the strictest reading of the provider's "4096 characters".
 pub const LONGEST_MESSAGE: usize = 4096;
@@ -20,8 +23,10 @@ pub struct SendRequest {
     pub instance_id: String,
     /// To whom.
     pub phone: PhoneNumber,
-    /// The text, trimmed.
+    /// The text, trimmed; of a template, as the recipient will read it.
     pub message: String,
+    /// The template that is sent in its place.
+    pub template: Option<Template>,
     /// Why.
     pub purpose: DeclaredPurpose,
     /// Seconds after which it is not worth sending any more, where the customer shortens it.
@@ -49,6 +54,7 @@ struct Raw {
     message: Value,
     message_purpose: Value,
     validity_seconds: Value,
+    template: Value,
     #[serde(rename = "type")]
     kind: Value,
     media: Value,
@@ -72,6 +78,7 @@ pub fn parse(body: &[u8]) -> Result<SendRequest, Refusal> {
     let phone = raw.phone.as_str().and_then(PhoneNumber::parse);
     let message = text(&raw.message).filter(|text| text.encode_utf16().count() <= LONGEST_MESSAGE);
     let validity = validity(&raw.validity_seconds);
+    let template = template(&raw.template);
 
     let mut fields: Vec<String> = Vec::new();
     let required = [
@@ -79,14 +86,17 @@ pub fn parse(body: &[u8]) -> Result<SendRequest, Refusal> {
         ("phone", phone.is_none()),
         ("message", message.is_none()),
         ("validity_seconds", validity.is_err()),
+        ("template", template.is_err()),
     ];
     fields.extend(required.into_iter().filter(|(_, bad)| *bad).map(|(name, _)| name.to_owned()));
     fields.extend(raw.media_fields());
 
-    match (instance_id, phone, message, validity) {
-        (Some(instance_id), Some(phone), Some(message), Ok(validity_seconds)) if fields.is_empty() => {
+    match (instance_id, phone, message, validity, template) {
+        (Some(instance_id), Some(phone), Some(message), Ok(validity_seconds), Ok(template))
+            if fields.is_empty() =>
+        {
             let purpose = purpose(&raw.message_purpose);
-            Ok(SendRequest { instance_id, phone, message, purpose, validity_seconds })
+            Ok(SendRequest { instance_id, phone, message, template, purpose, validity_seconds })
         }
         _ => Err(Refusal::Validation(fields)),
     }
@@ -125,6 +135,13 @@ fn validity(value: &Value) -> Result<Option<u32>, ()> {
     }
 }
 
+fn template(value: &Value) -> Result<Option<Template>, ()> {
+    match value {
+        Value::Null => Ok(None),
+        value => Template::parse(value).map(Some).ok_or(()),
+    }
+}
+
 fn purpose(value: &Value) -> DeclaredPurpose {
     match value {
         Value::Null => DeclaredPurpose::Missing,
@@ -136,10 +153,31 @@ fn purpose(value: &Value) -> DeclaredPurpose {
     }
 }
 
+impl SendRequest {
+    /// All the texts that the recipient will read: the message, and whatever is filled into a template that the message
+    /// does not say.
+    #[must_use]
+    pub fn texts(&self) -> Cow<'_, str> {
+        let mut texts = Cow::Borrowed(self.message.as_str());
+        for text in self.template.iter().flat_map(|template| template.parameters.texts()) {
+            if !texts.contains(text.trim()) {
+                let texts = texts.to_mut();
+                texts.push('\n');
+                texts.push_str(text.trim());
+            }
+        }
+        texts
+    }
+}
+
 impl Raw {
     /// Media is not exposed until it passes the same checks as text: members that ask for it are invalid.
     fn media_fields(&self) -> impl Iterator<Item = String> + '_ {
-        let not_text = !self.kind.is_null() && self.kind.as_str() != Some("text");
+        let not_text = match self.kind.as_str() {
+            Some("text") => false,
+            Some("template") => self.template.is_null(),
+            _ => !self.kind.is_null(),
+        };
         let named = [
             ("media", &self.media),
             ("media_url", &self.media_url),
@@ -197,10 +235,26 @@ mod tests {
             (with(r#","media_url":"https://x","type":"image""#), &["media_url", "type"]),
             (with(r#","validity_seconds":0"#), &["validity_seconds"]),
             (with(r#","validity_seconds":"60""#), &["validity_seconds"]),
+            (with(r#","template":"order_ready","type":"template""#), &["template"]),
+            (with(r#","template":{"name":"a"},"image":"x","validity_seconds":0"#), &["validity_seconds", "template", "image"]),
+            (with(r#","type":"template""#), &["type"]),
         ];
         for (body, expected) in cases {
             assert_eq!(fields(&body), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn what_is_filled_in_is_read_with_the_message() {
+        let texts = |parameters: &str| {
+            let template = format!(r#"{{"name":"n","language":"ar","parameters":{parameters}}}"#);
+            let body = with(&format!(r#","type":"template","template":{template}"#));
+            parse(body.as_bytes()).unwrap().texts().into_owned()
+        };
+        assert_eq!(texts("[]"), "Hello");
+        assert_eq!(texts(r#"["Hell","o "]"#), "Hello");
+        assert_eq!(texts(r#"["Sara"," 50% off ","Sara"]"#), "Hello\nSara\n50% off");
+        assert_eq!(texts(r#"{"who":"Sara","what":"Hello"}"#), "Hello\nSara");
     }
 
     #[test]

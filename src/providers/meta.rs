@@ -9,6 +9,7 @@ use super::http::{self, Body};
 use super::{ClientError, ClientSettings, Outgoing, meta_wire};
 use crate::domain::meta_codes::{FEW_ATTEMPTS, RATE_LIMIT_PAUSE, classify};
 use crate::domain::outcome::{Class, Failure, Outcome};
+use crate::domain::template::Template;
 
 /// Sends messages through the Cloud API. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -36,11 +37,17 @@ impl MetaClient {
         Ok(Self { http: http::client(settings)? })
     }
 
-    /// Makes one call that asks Meta to send `message`, and says what became of it. Never tries twice.
+    /// Makes one call that asks Meta to send `message`, or `template` in place of its text, and says what became of it.
+    /// Never tries twice.
     ///
     /// [`Outcome::Failed`] means that Meta certainly did not take the message. A call that breaks, runs out of time
     /// or is answered unintelligibly after the request could have been written is [`Outcome::Unknown`].
-    pub async fn send(&self, sender: &Sender<'_>, message: &Outgoing<'_>) -> Outcome {
+    pub async fn send(
+        &self,
+        sender: &Sender<'_>,
+        message: &Outgoing<'_>,
+        template: Option<&Template>,
+    ) -> Outcome {
         let Some(url) = meta_wire::messages_url(sender) else {
             return Outcome::Failed(Failure::new(Class::Instance, "the provider's address is not a URL"));
         };
@@ -49,7 +56,7 @@ impl MetaClient {
             .post(url)
             .bearer_auth(sender.token)
             .header(CONTENT_TYPE, "application/json")
-            .body(meta_wire::text_message(message))
+            .body(meta_wire::request(message, template))
             .send();
         match call.await {
             Ok(response) => {

@@ -9,7 +9,7 @@ use self::webhook::Register;
 use crate::admin::answer::{Answer, or_dash};
 use crate::admin::{Admin, AdminError, parse, require_account};
 use crate::config::{self, Lookup};
-use crate::domain::instance::{Connection, OnUnknown};
+use crate::domain::instance::{Connection, OnUnknown, OutsideWindow};
 use crate::domain::rate::Rate;
 use crate::store::instances::{self, InstanceRow, Resumed, ReviewRow};
 use crate::store::senders::token_context;
@@ -65,6 +65,13 @@ pub(super) enum Command {
         which: Which,
         /// Fail it, or send it again, perhaps for the second time.
         on_unknown: OnUnknown,
+    },
+    /// Say what becomes of free text to people who wrote nothing for a day, to whom Meta lets only templates through.
+    SetOutsideWindow {
+        #[command(flatten)]
+        which: Which,
+        /// Fail it at once, as far as it is known, or ask Meta all the same.
+        outside_window: OutsideWindow,
     },
     /// Replace the access token, for example after it has expired.
     SetToken {
@@ -157,6 +164,9 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             Ok(done(&which.id, &format!("sends {rate}")))
         }
         Command::SetOnUnknown { which, on_unknown } => set_on_unknown(admin, &which, on_unknown).await,
+        Command::SetOutsideWindow { which, outside_window } => {
+            set_outside_window(admin, &which, outside_window).await
+        }
         Command::SetToken { which, token_env } => {
             let token = token_in(&token_env, &config::environment)?;
             let sealed = admin.secret_key.seal(&token_context(which.account, &which.id), token.as_bytes());
@@ -177,6 +187,20 @@ async fn set_on_unknown(admin: &Admin, which: &Which, on_unknown: OnUnknown) -> 
     let found = instances::set_on_unknown(&session, which.account, &which.id, on_unknown).await?;
     which.require(found, &session).await?;
     Ok(done(&which.id, &format!("lets unknown messages {}", on_unknown.as_str())))
+}
+
+async fn set_outside_window(
+    admin: &Admin,
+    which: &Which,
+    outside_window: OutsideWindow,
+) -> Result<Answer, AdminError> {
+    let session = admin.session().await?;
+    let set = instances::set_outside_window(&session, which.account, &which.id, outside_window).await?;
+    if !set && instances::evolution(&session, which.key()).await?.flatten().is_some() {
+        return Err(AdminError::Arguments("an evolution instance has no 24-hour window".to_owned()));
+    }
+    which.require(set, &session).await?;
+    Ok(done(&which.id, &format!("lets free text outside the window {}", outside_window.as_str())))
 }
 
 impl Which {

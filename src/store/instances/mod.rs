@@ -12,7 +12,7 @@ pub use self::connection::{report_connection, set_connection};
 pub use self::evolution::{EvolutionRow, evolution, set_callback_token};
 pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
-use crate::domain::instance::{OnUnknown, Provider};
+use crate::domain::instance::{OnUnknown, OutsideWindow, Provider};
 use crate::domain::purpose::Lane;
 use crate::domain::rate::Rate;
 
@@ -56,6 +56,12 @@ pub struct InstanceRow {
     pub hold_reason: Option<String>,
     /// The pacing rate, as operators write it.
     pub rate: String,
+    /// `fail` or `try`: what free text outside the provider's window does; for Meta and the sandbox.
+    pub outside_window: String,
+    /// Since when callbacks tell of its messages: a day later it is known who is outside the window.
+    pub listening_since: Option<Timestamp>,
+    /// Meta's id of the business account its number belongs to, once a callback told it.
+    pub business_account_id: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -99,6 +105,9 @@ impl From<&Row> for InstanceRow {
             hold_until: row.get("hold_until"),
             hold_reason: row.get("hold_reason"),
             rate: rate.to_string(),
+            outside_window: row.get("outside_window"),
+            listening_since: row.get("listening_since"),
+            business_account_id: row.get("business_account_id"),
             created_at: row.get("created_at"),
         }
     }
@@ -113,8 +122,8 @@ pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreErro
     db.execute(
         "-- instances.insert
         insert into instances (account_id, instance_id, name, provider, base_url, phone_number_id,
-            provider_instance, token_sealed, interval_us, burst)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            provider_instance, token_sealed, interval_us, burst, outside_window)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         &[
             &new.account_id,
             &new.instance_id,
@@ -126,6 +135,7 @@ pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreErro
             &new.token_sealed,
             &new.rate.interval_us,
             &new.rate.burst,
+            &new.provider.outside_window().as_str(),
         ],
     )
     .await?;
@@ -205,6 +215,28 @@ pub async fn set_on_unknown(
     Ok(changed == 1)
 }
 
+/// Says what becomes of free text to people who are known to be outside the provider's window; false: no such instance, or
+/// one whose provider has no window.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_outside_window(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+    outside_window: OutsideWindow,
+) -> Result<bool, StoreError> {
+    let changed = db
+        .execute(
+            "-- instances.set_outside_window
+            update instances set outside_window = $3
+            where account_id = $1 and instance_id = $2 and provider <> 'evolution'",
+            &[&account_id, &instance_id, &outside_window.as_str()],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
 /// Replaces the sealed access token; false: no such instance.
 ///
 /// # Errors
@@ -269,7 +301,8 @@ pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, Sto
         .query(
             "-- instances.list
             select instance_id, name, provider, base_url, phone_number_id, provider_instance, connection, paused_at,
-                paused_reason, hold_until, hold_reason, interval_us, burst, created_at
+                paused_reason, hold_until, hold_reason, interval_us, burst, outside_window, listening_since,
+                business_account_id, created_at
             from instances where account_id = $1 order by instance_id",
             &[&account_id],
         )
