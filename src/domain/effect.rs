@@ -102,20 +102,14 @@ mod tests {
                 failure(Class::ThrottleSender, Some(MINUTE), Scope::App),
                 vec![Effect::Hold { pause: MINUTE, reach: Scope::App }],
             ),
-            (
-                failure(Class::ThrottlePair, None, Scope::Pair),
-                vec![Effect::DelayPair { pause: seconds(16) }],
-            ),
+            (failure(Class::ThrottlePair, None, Scope::Pair), vec![Effect::DelayPair { pause: seconds(16) }]),
             (
                 failure(Class::ThrottlePair, Some(MINUTE), Scope::Pair),
                 vec![Effect::DelayPair { pause: MINUTE }],
             ),
             (failure(Class::Instance, Some(MINUTE), Scope::Sender), vec![Effect::Suspect]),
             (failure(Class::Recipient, None, Scope::Message), vec![]),
-            (
-                failure(Class::Recipient, Some(MINUTE), Scope::Pair),
-                vec![Effect::CoolDown { pause: MINUTE }],
-            ),
+            (failure(Class::Recipient, Some(MINUTE), Scope::Pair), vec![Effect::CoolDown { pause: MINUTE }]),
             (failure(Class::Permanent, None, Scope::Message), vec![]),
             (failure(Class::Window, None, Scope::Message), vec![]),
         ];

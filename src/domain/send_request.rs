@@ -236,7 +236,10 @@ mod tests {
             (with(r#","validity_seconds":0"#), &["validity_seconds"]),
             (with(r#","validity_seconds":"60""#), &["validity_seconds"]),
             (with(r#","template":"order_ready","type":"template""#), &["template"]),
-            (with(r#","template":{"name":"a"},"image":"x","validity_seconds":0"#), &["validity_seconds", "template", "image"]),
+            (
+                with(r#","template":{"name":"a"},"image":"x","validity_seconds":0"#),
+                &["validity_seconds", "template", "image"],
+            ),
             (with(r#","type":"template""#), &["type"]),
         ];
         for (body, expected) in cases {

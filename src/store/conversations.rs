@@ -39,10 +39,7 @@ pub async fn wrote(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn listening(
-    db: &impl Db,
-    told: &[(String, String)],
-) -> Result<Vec<(String, String)>, StoreError> {
+pub async fn listening(db: &impl Db, told: &[(String, String)]) -> Result<Vec<(String, String)>, StoreError> {
     const SQL: &str = "-- conversations.listening
         with told as materialized (
             select n.account_id, n.instance_id, t.business_account_id, t.phone_number_id,

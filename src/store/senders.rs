@@ -132,10 +132,7 @@ pub async fn hold_business(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn of_business(
-    db: &impl Db,
-    business_account_id: &str,
-) -> Result<Vec<(i64, String)>, StoreError> {
+pub async fn of_business(db: &impl Db, business_account_id: &str) -> Result<Vec<(i64, String)>, StoreError> {
     const SQL: &str = "-- senders.of_business
         select account_id, instance_id from instances where business_account_id = $1
         order by account_id, instance_id";

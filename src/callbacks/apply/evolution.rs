@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::reports::{self, Reported};
 use super::people::{self, Person};
+use super::reports::{self, Reported};
 use super::{Applied, wishes};
 use crate::callbacks::ReportedStatus;
 use crate::callbacks::evolution_payload::{self, Update};
@@ -96,8 +96,7 @@ async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<
         return Ok(Vec::new());
     };
     let (account_id, instance_id) = sender;
-    let person =
-        Person { number: from.as_deref(), alias: lid.as_deref(), replied_to: replied_to.as_deref() };
+    let person = Person { number: from.as_deref(), alias: lid.as_deref(), replied_to: replied_to.as_deref() };
     let (recipient, mut owed) = people::number(db, account_id, person).await?;
     let first_time = recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await?;
     let Some((text, wish)) = wishes::in_texts(texts).filter(|_| first_time) else { return Ok(owed) };

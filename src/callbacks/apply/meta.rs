@@ -92,7 +92,13 @@ async fn apply_other(
             let concerned = Concerned { account_id, instance_id, recipient: None, reason: &failure.reason };
             let mut owed = Vec::new();
             for effect in failure.effects(1) {
-                warn!(account_id, instance_id, reason = failure.reason, ?effect, "an error of the sender is reported");
+                warn!(
+                    account_id,
+                    instance_id,
+                    reason = failure.reason,
+                    ?effect,
+                    "an error of the sender is reported"
+                );
                 owed.extend(effects::carry_out(db, concerned, effect).await?);
             }
             Ok(owed)
@@ -115,8 +121,7 @@ async fn prefer(
         return Ok(owed);
     };
     let reason = if *stop { "recipient_stopped_marketing" } else { "recipient_resumed_marketing" };
-    let change =
-        Change { account_id, instance_id, recipient: &recipient, text: None, reason, at: Some(*at) };
+    let change = Change { account_id, instance_id, recipient: &recipient, text: None, reason, at: Some(*at) };
     owed.extend(if *stop {
         recipients::opt_out(db, change, false).await?
     } else {

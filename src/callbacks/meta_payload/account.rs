@@ -19,7 +19,8 @@ pub enum AccountNews {
 }
 
 /// Restrictions that keep messages back; others are about numbers and templates.
-const OF_MESSAGES: [&str; 2] = ["RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"];
+const OF_MESSAGES: [&str; 2] =
+    ["RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"];
 
 /// The longest word of Meta's that is logged.
 const LONGEST_WORD: usize = 64;
@@ -41,8 +42,8 @@ pub(super) fn account_news(value: &Value) -> AccountNews {
 /// When the last of the restrictions that keep messages back ends.
 fn restriction(value: &Value) -> Option<Timestamp> {
     let restrictions = value["restriction_info"].as_array().into_iter().flatten();
-    let of_messages =
-        restrictions.filter(|one| one["restriction_type"].as_str().is_some_and(|kind| OF_MESSAGES.contains(&kind)));
+    let of_messages = restrictions
+        .filter(|one| one["restriction_type"].as_str().is_some_and(|kind| OF_MESSAGES.contains(&kind)));
     of_messages.filter_map(|one| Timestamp::from_second(one["expiration"].as_i64()?).ok()).max()
 }
 
@@ -78,8 +79,10 @@ mod tests {
     use super::{AccountNews, account_news, words};
 
     fn restricted(kinds: &[(&str, i64)]) -> Value {
-        let restrictions: Vec<Value> =
-            kinds.iter().map(|(kind, until)| json!({"restriction_type": kind, "expiration": until})).collect();
+        let restrictions: Vec<Value> = kinds
+            .iter()
+            .map(|(kind, until)| json!({"restriction_type": kind, "expiration": until}))
+            .collect();
         json!({"event": "ACCOUNT_RESTRICTION", "restriction_info": restrictions})
     }
 

@@ -155,7 +155,7 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Result<Payload, NotAnObject
     for entry in payload.list(envelope.entry) {
         let Some(entry) = payload.read::<Entry<'_>>(entry) else { continue };
         let account = entry.id.and_then(|id| payload.read::<Value>(id));
-            let account = account.as_ref().and_then(Value::as_str).filter(|id| is_an_id(id));
+        let account = account.as_ref().and_then(Value::as_str).filter(|id| is_an_id(id));
         for change in payload.list(entry.changes) {
             let Some(change) = payload.read::<Change<'_>>(change) else { continue };
             if let Some(value) = change.value {
@@ -274,7 +274,9 @@ impl Payload {
 fn account_update(account: &str, field: &str, value: &Value) -> Update {
     let (business_account_id, words) = (account.to_owned(), account::words(value));
     match field {
-        "account_update" => Update::Account { business_account_id, news: account::account_news(value), words },
+        "account_update" => {
+            Update::Account { business_account_id, news: account::account_news(value), words }
+        }
         _ => Update::News { business_account_id, field: field.to_owned(), words },
     }
 }

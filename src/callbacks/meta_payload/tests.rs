@@ -56,7 +56,9 @@ fn line(update: &Update) -> String {
         Update::Account { business_account_id, news, words } => {
             format!("{business_account_id} account {news:?} {words}")
         }
-        Update::News { business_account_id, field, words } => format!("{business_account_id} {field} {words}"),
+        Update::News { business_account_id, field, words } => {
+            format!("{business_account_id} {field} {words}")
+        }
     }
 }
 
@@ -136,7 +138,7 @@ const CASES: &[(&str, &[&str], usize)] = &[
     ("preference_resume", &["10955 preference 966500000007 - stop=false 1769904200"], 0),
     ("preference_of_an_unknown_word", &[], 1),
     ("sender_error", &["10955 error throttle_sender Some(130429)"], 0),
-    ("account_violation", &[], 0),
+    ("account_violation", &["700100200300400 account Other ACCOUNT_VIOLATION SAMPLE"], 0),
     ("echo_of_the_owners_app", &[], 0),
 ];
 
