@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Outgoing;
-use super::meta::Sender;
+use super::meta::{Number, Sender};
 use crate::domain::meta_codes::MetaError;
 use crate::domain::template::{Parameters, Template};
 
@@ -16,6 +16,27 @@ pub(super) fn messages_url(sender: &Sender<'_>) -> Option<Url> {
     let mut url = Url::parse(sender.base_url).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend([sender.phone_number_id, "messages"]);
     Some(url)
+}
+
+/// The address that tells of this sender's number; `None` when its base address is not a URL.
+pub(super) fn number_url(sender: &Sender<'_>) -> Option<Url> {
+    const FIELDS: &str = "display_phone_number,verified_name,quality_rating,throughput";
+    let mut url = Url::parse(sender.base_url).ok()?;
+    url.path_segments_mut().ok()?.pop_if_empty().push(sender.phone_number_id);
+    url.query_pairs_mut().append_pair("fields", FIELDS);
+    Some(url)
+}
+
+/// What the answer tells of a number.
+pub(super) fn number(body: &[u8]) -> Option<Number> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    answer.is_object().then(|| Number {
+        display_phone_number: text(&answer["display_phone_number"]),
+        verified_name: text(&answer["verified_name"]),
+        quality_rating: text(&answer["quality_rating"]),
+        throughput: text(&answer["throughput"]["level"]),
+    })
 }
 
 /// A message, its fields in the order of Meta's own examples.

@@ -28,7 +28,9 @@ mod logs;
 mod logs_health;
 mod meta_answers;
 mod meta_codes;
+mod meta_people;
 mod meta_samples;
+mod meta_senders;
 mod meta_templates;
 mod meta_unknown;
 mod meta_window;
@@ -250,10 +252,16 @@ fn main() {
         evolution_connection::an_older_report_changes_nothing,
         meta_answers::every_answer_has_its_effect,
         meta_answers::every_send_says_whose_it_is,
+        meta_answers::a_number_can_be_checked,
         meta_codes::every_code_acts_as_its_class,
         meta_codes::every_code_reported_later_acts_as_its_class,
         meta_codes::every_code_of_the_sender_acts_as_its_class,
         meta_samples::every_callback_has_its_effect,
+        meta_people::a_wish_without_a_number_waits_for_it,
+        meta_people::whom_meta_spares_is_spared_for_a_day,
+        meta_senders::an_error_of_the_number_stops_it,
+        meta_senders::the_limit_of_a_pair_delays_that_pair,
+        meta_senders::news_of_an_account_reach_its_numbers,
         meta_templates::a_template_is_sent_in_metas_shape,
         meta_templates::a_template_is_named_where_it_cannot_be,
         meta_templates::a_template_is_judged_by_what_is_filled_in,

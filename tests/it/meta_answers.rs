@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::codes::{Case, Row, rows};
+use crate::support::evolution::{Evolution, KEY};
 use crate::support::provider::{Provider, Reply};
 use crate::support::rows::{life, provider_id};
 use crate::support::services::Services;
@@ -116,4 +117,36 @@ pub async fn every_send_says_whose_it_is(services: &Services) {
         }
     }
     assert!(provider.senders().iter().all(|sender| *sender == customer.phone_number_id));
+}
+
+/// An operator may ask Meta about a number: what it says is shown, and why it says nothing.
+pub async fn a_number_can_be_checked(services: &Services) {
+    let mut world = World::new(services).await;
+    let provider = Provider::start().await;
+    let customer = provider.meta_instance(&world, &world.customer().await, "meta-line").await;
+    let sample = include_str!("../fixtures/meta/phone_number_get_response.json");
+    provider.show_number(200, serde_json::from_str(sample).expect("the fixture is JSON"));
+    let check = |id| ["instance", "check", "--account", &customer.account, "--id", id];
+    let shown = world.admin(&check("meta-line")).await;
+    let expected = json!({"id": "meta-line", "display_phone_number": "966551112222", "verified_name": "Sample Shop",
+        "quality_rating": "GREEN", "throughput": "STANDARD"});
+    assert_eq!(shown, expected);
+    let text = world.admin_text(&check("meta-line")).await;
+    assert!(text.contains("the number 966551112222 of Sample Shop; quality GREEN"), "{text}");
+    assert_eq!(world.admin(&check("shop-main")).await["verified_name"], "Sandbox");
+
+    let expired =
+        json!({"error": {"message": "Expired", "type": "OAuthException", "code": 190, "error_subcode": 463}});
+    provider.show_number(401, expired);
+    let said = world.admin_fails(1, &check("meta-line")).await;
+    assert_eq!(said, "meta refuses: meta 190/463: access token expired or invalid");
+    provider.show_number(502, json!("?"));
+    assert_eq!(world.admin_fails(1, &check("meta-line")).await, "meta refuses: HTTP 502");
+    provider.show_number(200, json!("?"));
+    assert_eq!(world.admin_fails(1, &check("meta-line")).await, "the answer is not meta's");
+    assert!(world.admin_fails(1, &check("nobody")).await.contains("nobody"));
+    world.set("EVOLUTION_KEY", KEY);
+    let evolution = Evolution::start().await;
+    evolution.instance(&world, &customer).await;
+    assert_eq!(world.admin_refuses(&check("evo")).await, "check is for numbers of Meta's");
 }

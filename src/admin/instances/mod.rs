@@ -1,6 +1,7 @@
 //! `gateway admin instance …`.
 
 mod create;
+mod meta;
 mod webhook;
 
 use self::create::token_in;
@@ -72,6 +73,11 @@ pub(super) enum Command {
         which: Which,
         /// Fail it at once, as far as it is known, or ask Meta all the same.
         outside_window: OutsideWindow,
+    },
+    /// Ask Meta about the number, with its token: whose it is and how it stands.
+    Check {
+        #[command(flatten)]
+        which: Which,
     },
     /// Replace the access token, for example after it has expired.
     SetToken {
@@ -165,8 +171,9 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
         }
         Command::SetOnUnknown { which, on_unknown } => set_on_unknown(admin, &which, on_unknown).await,
         Command::SetOutsideWindow { which, outside_window } => {
-            set_outside_window(admin, &which, outside_window).await
+            meta::set_outside_window(admin, &which, outside_window).await
         }
+        Command::Check { which } => meta::check(admin, &which).await,
         Command::SetToken { which, token_env } => {
             let token = token_in(&token_env, &config::environment)?;
             let sealed = admin.secret_key.seal(&token_context(which.account, &which.id), token.as_bytes());
@@ -187,20 +194,6 @@ async fn set_on_unknown(admin: &Admin, which: &Which, on_unknown: OnUnknown) -> 
     let found = instances::set_on_unknown(&session, which.account, &which.id, on_unknown).await?;
     which.require(found, &session).await?;
     Ok(done(&which.id, &format!("lets unknown messages {}", on_unknown.as_str())))
-}
-
-async fn set_outside_window(
-    admin: &Admin,
-    which: &Which,
-    outside_window: OutsideWindow,
-) -> Result<Answer, AdminError> {
-    let session = admin.session().await?;
-    let set = instances::set_outside_window(&session, which.account, &which.id, outside_window).await?;
-    if !set && instances::evolution(&session, which.key()).await?.flatten().is_some() {
-        return Err(AdminError::Arguments("an evolution instance has no 24-hour window".to_owned()));
-    }
-    which.require(set, &session).await?;
-    Ok(done(&which.id, &format!("lets free text outside the window {}", outside_window.as_str())))
 }
 
 impl Which {

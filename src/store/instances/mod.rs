@@ -2,6 +2,7 @@
 
 mod connection;
 mod evolution;
+mod meta;
 mod review;
 
 use jiff::Timestamp;
@@ -10,9 +11,10 @@ use tokio_postgres::Row;
 
 pub use self::connection::{report_connection, set_connection};
 pub use self::evolution::{EvolutionRow, evolution, set_callback_token};
+pub use self::meta::{MetaRow, meta, set_outside_window};
 pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
-use crate::domain::instance::{OnUnknown, OutsideWindow, Provider};
+use crate::domain::instance::{OnUnknown, Provider};
 use crate::domain::purpose::Lane;
 use crate::domain::rate::Rate;
 
@@ -210,28 +212,6 @@ pub async fn set_on_unknown(
             "-- instances.set_on_unknown
             update instances set on_unknown = $3 where account_id = $1 and instance_id = $2",
             &[&account_id, &instance_id, &on_unknown.as_str()],
-        )
-        .await?;
-    Ok(changed == 1)
-}
-
-/// Says what becomes of free text to people who are known to be outside the provider's window; false: no such instance, or
-/// one whose provider has no window.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn set_outside_window(
-    db: &impl Db,
-    account_id: i64,
-    instance_id: &str,
-    outside_window: OutsideWindow,
-) -> Result<bool, StoreError> {
-    let changed = db
-        .execute(
-            "-- instances.set_outside_window
-            update instances set outside_window = $3
-            where account_id = $1 and instance_id = $2 and provider <> 'evolution'",
-            &[&account_id, &instance_id, &outside_window.as_str()],
         )
         .await?;
     Ok(changed == 1)

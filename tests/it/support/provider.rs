@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -41,6 +41,7 @@ struct Shared {
     calls: Mutex<Vec<Value>>,
     senders: Mutex<Vec<String>>,
     replies: Mutex<HashMap<String, VecDeque<Reply>>>,
+    number: Mutex<(u16, Value)>,
     held: watch::Sender<bool>,
 }
 
@@ -58,10 +59,12 @@ impl Provider {
             calls: Mutex::default(),
             senders: Mutex::default(),
             replies: Mutex::default(),
+            number: Mutex::new((404, Value::Null)),
             held: watch::Sender::new(false),
         });
         let router = Router::new()
             .route("/v23.0/{phone_number_id}/messages", post(send))
+            .route("/v23.0/{phone_number_id}", get(look))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let base_url = format!("http://{}/v23.0", listener.local_addr().expect("it listens"));
@@ -78,6 +81,11 @@ impl Provider {
     pub fn plan(&self, to: &str, reply: Reply) {
         let mut replies = self.shared.replies.lock().expect("no test panics inside");
         replies.entry(to.to_owned()).or_default().push_back(reply);
+    }
+
+    /// How it answers whoever asks about a number.
+    pub fn show_number(&self, status: u16, body: Value) {
+        *self.shared.number.lock().expect("no test panics inside") = (status, body);
     }
 
     /// The bodies of the sends it has met.
@@ -166,6 +174,12 @@ async fn send(
             .into_response()
         }
     }
+}
+
+async fn look(State(shared): State<Arc<Shared>>, Query(query): Query<HashMap<String, String>>) -> Response {
+    assert_eq!(query["fields"], "display_phone_number,verified_name,quality_rating,throughput");
+    let (status, body) = shared.number.lock().expect("no test panics inside").clone();
+    (StatusCode::from_u16(status).expect("a status"), Json(body)).into_response()
 }
 
 /// The beginning of an acceptance that promises more than comes.
