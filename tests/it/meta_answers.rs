@@ -46,6 +46,7 @@ pub async fn every_answer_has_its_effect(services: &Services) {
     let world = World::new(services).await;
     let _processes = world.start_all().await;
     let (provider, database) = (Provider::start().await, world.database().await);
+    let admin = world.admin_inside().await;
     provider.hold(true);
     let samples: Vec<(String, Value)> = answers().into_iter().collect();
     // What concerns an account or the app is answered to accounts of their own, one after the other.
@@ -58,11 +59,11 @@ pub async fn every_answer_has_its_effect(services: &Services) {
     let (refused, accepted): (Vec<_>, Vec<_>) =
         own.into_iter().partition(|(name, answer)| row_of(name, answer).is_some());
     let mut cases = Vec::new();
-    for (some, samples) in refused.chunks(6).enumerate() {
+    for (some, samples) in refused.chunks(3).enumerate() {
         cases.extend(
             join_all(samples.iter().enumerate().map(async |(n, (name, answer))| {
-                let n = some * 6 + n;
-                let sender = provider.instance(&world, &customer, &format!("line-{n}")).await;
+                let n = some * 3 + n;
+                let sender = provider.instance_by(&admin, &customer, &format!("line-{n}")).await;
                 let row = row_of(name, answer).expect("a refusal");
                 Case::send_to(&provider, sender, (row, reply(answer)), n).await
             }))
@@ -75,7 +76,7 @@ pub async fn every_answer_has_its_effect(services: &Services) {
     }
     for (n, (name, answer)) in accepted.iter().enumerate() {
         let phone = format!("+9665000300{n:02}");
-        let sender = provider.instance(&world, &customer, &format!("taken-{n}")).await;
+        let sender = provider.instance_by(&admin, &customer, &format!("taken-{n}")).await;
         provider.plan(&phone, reply(answer));
         let message = sender.accepted(&phone).await;
         world.wait_for_status(&message, &["sent"]).await;
@@ -85,7 +86,7 @@ pub async fn every_answer_has_its_effect(services: &Services) {
     }
     for (n, (name, answer)) in wide.iter().enumerate() {
         let customer = world.customer().await;
-        let sender = provider.instance(&world, &customer, "one").await;
+        let sender = provider.instance_by(&admin, &customer, "one").await;
         let row = row_of(name, answer).expect("a refusal");
         Case::send_to(&provider, sender, (row, reply(answer)), 9000 + n).await.check(&database).await;
     }

@@ -26,6 +26,7 @@ pub async fn every_code_acts_as_its_class(services: &Services) {
     let world = World::new(services).await;
     let _processes = world.start_all().await;
     let (provider, database) = (Provider::start().await, world.database().await);
+    let admin = world.admin_inside().await;
     provider.hold(true);
     let customer = world.customer().await;
     let receiver = world.receiver(&customer).await;
@@ -34,10 +35,10 @@ pub async fn every_code_acts_as_its_class(services: &Services) {
     let (wide, own): (Vec<Row>, Vec<Row>) =
         all.partition(|row| matches!(row.scope.as_str(), "account" | "app"));
     let mut cases = Vec::new();
-    for (some, rows) in own.chunks(6).enumerate() {
+    for (some, rows) in own.chunks(3).enumerate() {
         let sent = rows.iter().enumerate().map(async |(n, row)| {
-            let n = some * 6 + n;
-            let sender = provider.instance(&world, &customer, &format!("line-{n}")).await;
+            let n = some * 3 + n;
+            let sender = provider.instance_by(&admin, &customer, &format!("line-{n}")).await;
             Case::send(&provider, sender, row.clone(), n).await
         });
         cases.extend(join_all(sent).await);
@@ -48,11 +49,11 @@ pub async fn every_code_acts_as_its_class(services: &Services) {
     }
     let (of_account, of_app): (Vec<Row>, Vec<Row>) = wide.into_iter().partition(|row| row.scope == "account");
     assert!(!of_account.is_empty() && of_app.len() == 1);
-    let bystander = provider.instance(&world, &customer, "bystander").await;
+    let bystander = provider.instance_by(&admin, &customer, "bystander").await;
     for (n, row) in of_account.into_iter().chain(of_app).enumerate() {
         let customer = world.customer().await;
-        let sender = provider.instance(&world, &customer, "one").await;
-        let other = provider.instance(&world, &customer, "other").await;
+        let sender = provider.instance_by(&admin, &customer, "one").await;
+        let other = provider.instance_by(&admin, &customer, "other").await;
         let case = Case::send(&provider, sender, row, 9000 + n).await;
         case.check(&database).await;
         assert!(rests(&database, &other).await, "{}", case.row.line);

@@ -201,6 +201,7 @@ pub fn coverage_of_codes_is_complete() {
 }
 
 /// Prints it for whoever asks for the tests' output.
+#[expect(clippy::print_stdout, reason = "it was asked for")]
 fn show(what: &str) {
     if std::env::args().any(|argument| argument == "--nocapture") {
         println!("{what}");

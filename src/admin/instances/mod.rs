@@ -154,15 +154,7 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             which.require(found.is_some(), &session).await?;
             Ok(reviews(&found.unwrap_or_default()))
         }
-        Command::SetConnection { which, state } => {
-            let session = admin.session().await?;
-            let found = instances::set_connection(&session, which.account, &which.id, state).await?;
-            which.require(found, &session).await?;
-            if state == Connection::Open {
-                instances::wake(&session, which.key()).await?;
-            }
-            Ok(done(&which.id, &format!("has the connection {}", state.as_str())))
-        }
+        Command::SetConnection { which, state } => set_connection(admin, &which, state).await,
         Command::SetRate { which, rate } => {
             let session = admin.session().await?;
             let found = instances::set_rate(&session, which.account, &which.id, rate).await?;
@@ -187,6 +179,16 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             Ok(list(&instances::list(&admin.session_of(account).await?, account).await?))
         }
     }
+}
+
+async fn set_connection(admin: &Admin, which: &Which, state: Connection) -> Result<Answer, AdminError> {
+    let session = admin.session().await?;
+    let found = instances::set_connection(&session, which.account, &which.id, state).await?;
+    which.require(found, &session).await?;
+    if state == Connection::Open {
+        instances::wake(&session, which.key()).await?;
+    }
+    Ok(done(&which.id, &format!("has the connection {}", state.as_str())))
 }
 
 async fn set_on_unknown(admin: &Admin, which: &Which, on_unknown: OnUnknown) -> Result<Answer, AdminError> {

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use gatepost::admin::{Admin, instances};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -113,6 +114,26 @@ impl Provider {
         add_instance(world, customer, id, &self.base_url).await
     }
 
+    /// As [`Self::instance`], made within this process: for a test that needs many.
+    pub async fn instance_by(&self, admin: &Admin, customer: &Customer, id: &str) -> Customer {
+        let mut other = customer.clone();
+        id.clone_into(&mut other.instance);
+        other.phone_number_id = a_number();
+        let new = instances::Create {
+            account: customer.account_id,
+            id: id.to_owned(),
+            name: "Another line".to_owned(),
+            provider: gatepost::domain::instance::Provider::Sandbox,
+            base_url: Some(self.base_url.parse().expect("a URL")),
+            phone_number_id: Some(other.phone_number_id.clone()),
+            provider_instance: None,
+            token_env: None,
+            rate: Some("100000/s,burst=1000".parse().expect("a rate")),
+        };
+        instances::create(admin, &new).await.expect("it can be made");
+        other
+    }
+
     /// As [`Self::instance`], but one of Meta's.
     pub async fn meta_instance(&self, world: &World, customer: &Customer, id: &str) -> Customer {
         add_instance_of(world, customer, id, (&self.base_url, "meta")).await
@@ -130,7 +151,7 @@ async fn add_instance_of(
     id: &str,
     (base_url, provider): (&str, &str),
 ) -> Customer {
-    let phone_number_id = format!("2{:014}", rand::random_range(0..100_000_000_000_000_u64));
+    let phone_number_id = a_number();
     let mut arguments = vec!["instance", "create", "--account", &customer.account, "--id", id];
     arguments.extend(["--name", "Another line", "--provider", provider, "--base-url", base_url]);
     arguments.extend(["--phone-number-id", &phone_number_id, "--token-env", "SANDBOX_TOKEN"]);
@@ -140,6 +161,10 @@ async fn add_instance_of(
     id.clone_into(&mut other.instance);
     other.phone_number_id = phone_number_id;
     other
+}
+
+fn a_number() -> String {
+    format!("2{:014}", rand::random_range(0..100_000_000_000_000_u64))
 }
 
 async fn send(
