@@ -1,9 +1,11 @@
 -- What Meta's Cloud API asks for besides texts: the 24-hour window, templates, and news of business accounts.
 
 alter table instances
-    add column outside_window      text not null default 'try' check (outside_window in ('fail', 'try')),
-    add column listening_since     timestamptz,
-    add column business_account_id text;
+    add column outside_window       text not null default 'try' check (outside_window in ('fail', 'try')),
+    add column listening_since      timestamptz,
+    add column business_account_id  text,
+    add column texts_hold_until     timestamptz,
+    add column templates_hold_until timestamptz;
 update instances set outside_window = 'fail' where provider = 'meta';
 comment on column instances.outside_window is
     'free text to somebody known to have written nothing for 24 hours: fail without a call, or try';
@@ -11,6 +13,8 @@ comment on column instances.listening_since is
     'when the first callback about its messages came: who has not written since a day before is outside the window; null: nothing is known';
 comment on column instances.business_account_id is
     'Meta''s id of the business account (WABA) its number belongs to, as callbacks tell it; news of accounts are routed by it';
+comment on column instances.texts_hold_until is 'Meta restricts answers to customers until then: free text waits';
+comment on column instances.templates_hold_until is 'Meta restricts what the business begins until then: templates wait';
 create index instances_by_business_account on instances (business_account_id) where business_account_id is not null;
 
 create table conversations (

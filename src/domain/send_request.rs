@@ -1,7 +1,5 @@
 //! The body of a send, parsed once into what the rest of the program can rely on.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -153,23 +151,6 @@ fn purpose(value: &Value) -> DeclaredPurpose {
     }
 }
 
-impl SendRequest {
-    /// All the texts that the recipient will read: the message, and whatever is filled into a template that the message
-    /// does not say.
-    #[must_use]
-    pub fn texts(&self) -> Cow<'_, str> {
-        let mut texts = Cow::Borrowed(self.message.as_str());
-        for text in self.template.iter().flat_map(|template| template.parameters.texts()) {
-            if !texts.contains(text.trim()) {
-                let texts = texts.to_mut();
-                texts.push('\n');
-                texts.push_str(text.trim());
-            }
-        }
-        texts
-    }
-}
-
 impl Raw {
     /// Media is not exposed until it passes the same checks as text: members that ask for it are invalid.
     fn media_fields(&self) -> impl Iterator<Item = String> + '_ {
@@ -245,19 +226,6 @@ mod tests {
         for (body, expected) in cases {
             assert_eq!(fields(&body), expected, "{body}");
         }
-    }
-
-    #[test]
-    fn what_is_filled_in_is_read_with_the_message() {
-        let texts = |parameters: &str| {
-            let template = format!(r#"{{"name":"n","language":"ar","parameters":{parameters}}}"#);
-            let body = with(&format!(r#","type":"template","template":{template}"#));
-            parse(body.as_bytes()).unwrap().texts().into_owned()
-        };
-        assert_eq!(texts("[]"), "Hello");
-        assert_eq!(texts(r#"["Hell","o "]"#), "Hello");
-        assert_eq!(texts(r#"["Sara"," 50% off ","Sara"]"#), "Hello\nSara\n50% off");
-        assert_eq!(texts(r#"{"who":"Sara","what":"Hello"}"#), "Hello\nSara");
     }
 
     #[test]

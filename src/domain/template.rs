@@ -1,5 +1,6 @@
 //! Message templates: texts that the provider has approved, sent by name with the places in them filled in.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,20 @@ impl Template {
         template.is_usable().then_some(template)
     }
 
+    /// All the texts that the recipient will read: the message, and whatever is filled in that it does not say.
+    #[must_use]
+    pub fn texts_beside<'a>(&self, message: &'a str) -> Cow<'a, str> {
+        let mut texts = Cow::Borrowed(message);
+        for text in self.parameters.texts().map(str::trim) {
+            if !texts.contains(text) {
+                let texts = texts.to_mut();
+                texts.push('\n');
+                texts.push_str(text);
+            }
+        }
+        texts
+    }
+
     fn is_usable(&self) -> bool {
         let length: usize = self.parameters.texts().map(|text| text.encode_utf16().count()).sum();
         is_word(&self.name, LONGEST_NAME)
@@ -116,6 +131,18 @@ mod tests {
         assert!(texts(json!([])).is_empty());
         let bare = Template::parse(&json!({"name": "hello", "language": "ar"})).expect("a template");
         assert_eq!(bare.parameters, Parameters::default());
+    }
+
+    #[test]
+    fn what_is_filled_in_is_read_beside_the_message() {
+        let texts = |parameters: Value| {
+            let template = Template::parse(&with("parameters", parameters)).expect("a template");
+            template.texts_beside("Hello").into_owned()
+        };
+        assert_eq!(texts(json!([])), "Hello");
+        assert_eq!(texts(json!(["Hell", "o "])), "Hello");
+        assert_eq!(texts(json!(["Sara", " 50% off ", "Sara"])), "Hello\nSara\n50% off");
+        assert_eq!(texts(json!({"who": "Sara", "what": "Hello"})), "Hello\nSara");
     }
 
     #[test]

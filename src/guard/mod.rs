@@ -11,6 +11,7 @@ pub mod directory;
 pub mod refusals;
 pub mod rule_book;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -119,7 +120,10 @@ impl Guard {
     /// Reads the text and puts everything together.
     fn message(&self, asker: &Asker, request: SendRequest, purpose: Purpose) -> Draft {
         let rules = self.rules.current();
-        let texts = request.texts();
+        let texts = match &request.template {
+            Some(template) => template.texts_beside(&request.message),
+            None => Cow::Borrowed(request.message.as_str()),
+        };
         let reading = rules.read(&texts, purpose);
         let validity = purpose.validity_seconds().min(request.validity_seconds.unwrap_or(u32::MAX));
         let recipient_hash = self.secret_key.phone_hash(request.phone.digits());

@@ -95,7 +95,8 @@ with candidates as materialized (
                      and (s.scope = 'all' or c.purpose <> 'authentication') and ",
     in_force!(),
     ") then 'suppress'
-        when n.paused_at is not null or n.connection <> 'open' or n.hold_until > now() then 'hold'
+        when n.paused_at is not null or n.connection <> 'open' or n.hold_until > now()
+             or case when c.free_text then n.texts_hold_until else n.templates_hold_until end > now() then 'hold'
         when c.free_text and ",
     outside_window!(),
     " then 'need_template'
@@ -256,6 +257,7 @@ with begun as (
       and m.slot_at > now() - interval '3 seconds'
       and n.account_id = m.account_id and n.instance_id = m.instance_id
       and n.paused_at is null and n.connection = 'open' and (n.hold_until is null or n.hold_until <= now())
+      and coalesce(case when m.template is null then n.texts_hold_until else n.templates_hold_until end <= now(), true)
       and not exists (select from suppressions s where s.account_id = m.account_id and s.recipient = m.recipient
                       and (s.scope = 'all' or m.purpose <> 'authentication') and ",
         in_force!(),

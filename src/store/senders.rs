@@ -106,25 +106,26 @@ pub async fn by_phone_number(
     Ok(rows.first().map(|row| (row.get(0), row.get(1))))
 }
 
-/// Holds every instance of a business account of Meta's until then.
+/// Holds texts, templates or both of every instance of a business account of Meta's until these times. Later deadlines
+/// stay.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn hold_business(
     db: &impl Db,
     business_account_id: &str,
-    until: Timestamp,
-    reason: &str,
+    texts: Option<Timestamp>,
+    templates: Option<Timestamp>,
 ) -> Result<(), StoreError> {
     const SQL: &str = "-- senders.hold_business
         with reached as materialized (
-            select account_id, instance_id from instances
-            where business_account_id = $1 and $2::timestamptz > now()
+            select account_id, instance_id from instances where business_account_id = $1
             order by account_id, instance_id for update
         )
-        update instances n set hold_until = greatest(n.hold_until, $2::timestamptz), hold_reason = $3
+        update instances n set texts_hold_until = greatest(n.texts_hold_until, $2::timestamptz),
+                               templates_hold_until = greatest(n.templates_hold_until, $3::timestamptz)
         from reached r where n.account_id = r.account_id and n.instance_id = r.instance_id";
-    db.execute(SQL, &[&business_account_id, &until, &reason]).await?;
+    db.execute(SQL, &[&business_account_id, &texts, &templates]).await?;
     Ok(())
 }
 

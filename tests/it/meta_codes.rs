@@ -85,10 +85,7 @@ pub async fn every_code_reported_later_acts_as_its_class(services: &Services) {
     let _gateway = world.start(Binary::Gateway).await;
     let database = world.database().await;
     let reported = rows().into_iter().filter(|row| {
-        !row.transient
-            && row.kind == "OAuthException"
-            && row.subcode.is_none()
-            && (row.is_listed() || row.http.is_none())
+        row.kind == "OAuthException" && row.subcode.is_none() && (row.is_listed() || row.http.is_none())
     });
     // What the app meets concerns every number, so it comes last.
     let (of_app, own): (Vec<Row>, Vec<Row>) = reported.partition(|row| row.scope == "app");
@@ -111,12 +108,13 @@ pub async fn every_code_reported_later_acts_as_its_class(services: &Services) {
         assert_eq!(effect.contains("non_essential stopped"), row.opt_out, "{}: {effect}", row.line);
         assert!(!effect.contains("because"), "{}: {effect}", row.line);
     }
+    assert_eq!(of_app.len(), 1);
     for row in of_app {
         let (line, other) = (Line::open(&database).await, Line::open(&database).await);
         line.post(&world, &failed(&line, row.code, line.began + 250)).await;
         all_applied(&database).await;
         check_others(&database, &row, (line.account_id, "line"), PERSON).await;
-        assert!(other.effect(&database).await.contains("held because meta 4"));
+        assert!(other.effect(&database).await.contains("held because meta 4:"), "{}", row.line);
     }
 }
 
@@ -125,15 +123,12 @@ pub async fn every_code_of_the_sender_acts_as_its_class(services: &Services) {
     let world = World::new(services).await;
     let _gateway = world.start(Binary::Gateway).await;
     let database = world.database().await;
-    let reported = rows().into_iter().filter(|row| {
-        !row.transient
-            && row.kind == "OAuthException"
-            && row.subcode.is_none()
-            && row.is_listed()
-            && row.scope != "app"
-    });
+    let reported = rows()
+        .into_iter()
+        .filter(|row| row.kind == "OAuthException" && row.subcode.is_none() && row.is_listed());
+    let (of_app, own): (Vec<Row>, Vec<Row>) = reported.partition(|row| row.scope == "app");
     let mut cases = Vec::new();
-    for row in reported {
+    for row in own {
         let line = Line::open(&database).await;
         line.post(&world, &of_sender(&line, row.code)).await;
         cases.push((row, line));
@@ -154,6 +149,15 @@ pub async fn every_code_of_the_sender_acts_as_its_class(services: &Services) {
         if row.hold().is_some() || row.class == "instance" {
             let row = Row { class: row.class.clone(), opt_out: false, ..row.clone() };
             check_others(&database, &row, (line.account_id, "line"), PERSON).await;
+        }
+    }
+    assert_eq!(of_app.len(), 1);
+    for row in of_app {
+        let (line, other) = (Line::open(&database).await, Line::open(&database).await);
+        line.post(&world, &of_sender(&line, row.code)).await;
+        all_applied(&database).await;
+        for line in [&line, &other] {
+            assert!(line.effect(&database).await.starts_with("held because meta 4:"), "{}", row.line);
         }
     }
 }

@@ -37,7 +37,7 @@ const EFFECTS: &[(&str, &str, &str)] = &[
         "suspect because meta disabled the business account, told instance.connection_updated",
     ),
     ("account_update_reinstated", DISABLED, "told instance.connection_updated"),
-    ("account_update_restriction", NOTHING, "held because meta restricts the business account"),
+    ("account_update_restriction", NOTHING, "templates held"),
     ("account_update_violation", NOTHING, ""),
     ("business_capability_update", NOTHING, ""),
     ("business_capability_update_tier_string", NOTHING, ""),

@@ -9,7 +9,7 @@ use crate::support::meta::{callback, status};
 use crate::support::process::Process;
 use crate::support::provider::{Provider, Reply};
 use crate::support::receiver::Receiver;
-use crate::support::rows::count;
+use crate::support::rows::{count, wait_for_count};
 use crate::support::services::Services;
 use crate::support::world::{Customer, World};
 
@@ -49,6 +49,17 @@ impl Scene {
     async fn says(&self, sample: &str, account: &str) {
         let body = samples()[sample].to_string().replace("700100200300400", account);
         self.world.report(&self.database, &serde_json::from_str::<Value>(&body).expect("JSON")).await;
+    }
+
+    /// Meta restricts the business account with that id until 2100.
+    async fn restrict(&self, kind: &str, account: &str) {
+        let mut body = samples()["account_update_restriction"].clone();
+        body["entry"][0]["id"] = account.into();
+        body["entry"][0]["changes"][0]["value"]["restriction_info"][0]["restriction_type"] = kind.into();
+        crate::support::meta::post(&self.world.gateway_url(), &body).await;
+        let restricted = "select count(*) from instances
+            where greatest(texts_hold_until, templates_hold_until) = '2100-01-01Z'";
+        wait_for_count(&self.database, restricted, 1).await;
     }
 
     /// Waits until the connection of the number is told as that.
@@ -158,11 +169,38 @@ pub async fn news_of_an_account_reach_its_numbers(services: &Services) {
         "select count(*) from instances where connection = 'suspect' and hold_reason like '%platform%'";
     assert_eq!(count(&scene.database, suspect).await, 1);
     scene.open().await;
+}
 
-    scene.says("account_update_restriction", business).await;
-    let held =
-        "select count(*) from instances where hold_until = '2100-01-01Z' and instance_id = 'meta-line'";
-    assert_eq!(count(&scene.database, held).await, 1);
-    let message = scene.customer.accepted("+966500070004").await;
-    scene.waits(&message, "+966500070004").await;
+/// A restriction of what the business begins holds templates, one of its answers free text, each until it ends; the other
+/// kind goes on.
+pub async fn a_restriction_holds_what_it_is_about(services: &Services) {
+    let scene = Scene::new(services).await;
+    let business = "900100200300400";
+    let mut told = status(&scene.customer, "wamid.ANY==", "sent", None);
+    told["entry"][0]["id"] = business.into();
+    crate::support::meta::post(&scene.world.gateway_url(), &told).await;
+    let known = "select count(*) from instances where business_account_id = '900100200300400'";
+    wait_for_count(&scene.database, known, 1).await;
+    let template = |phone: &str| {
+        let mut body = scene.customer.message(phone);
+        body["template"] = json!({"name": "parcel_ready", "language": "ar"});
+        body
+    };
+    scene.restrict("RESTRICTED_BIZ_INITIATED_MESSAGING", business).await;
+    let held = scene.customer.send(&template("+966500070001")).await.message_id();
+    scene.sent(&scene.customer, "+966500070002").await;
+    scene.waits(&held, "+966500070001").await;
+    let ended = "update instances set templates_hold_until = now()";
+    scene.database.execute(ended, &[]).await.expect("the database answers");
+    scene.open().await;
+    scene.world.wait_for_status(&held, &["sent"]).await;
+
+    scene.restrict("RESTRICTED_CUSTOMER_INITIATED_MESSAGING", business).await;
+    let held = scene.customer.accepted("+966500070003").await;
+    let message = scene.customer.send(&template("+966500070004")).await.message_id();
+    scene.world.wait_for_status(&message, &["sent"]).await;
+    scene.waits(&held, "+966500070003").await;
+    let list = scene.world.admin(&["instance", "list", "--account", &scene.customer.account]).await;
+    let shown = list["items"].as_array().expect("a list").iter().find(|item| item["id"] == "meta-line");
+    assert_eq!(shown.expect("it is listed")["texts_hold_until"], "2100-01-01T00:00:00Z");
 }

@@ -12,8 +12,6 @@ use crate::store::{Db, StoreError, conversations, senders};
 const DISABLED: &str = "meta disabled the business account";
 /// Why instances of an account that is gone are suspect.
 const GONE: &str = "the business account is not on meta's platform any more";
-/// Why instances of a restricted account rest.
-const RESTRICTED: &str = "meta restricts the business account";
 
 /// The numbers of ours, and their accounts, of which it is on record that callbacks come. It spares most callbacks a
 /// statement.
@@ -76,8 +74,8 @@ async fn account(
 ) -> Result<Vec<DeliveryKey>, StoreError> {
     let mut owed = Vec::new();
     match news {
-        AccountNews::Restricted(until) => {
-            senders::hold_business(db, business_account_id, *until, RESTRICTED).await?;
+        AccountNews::Restricted { texts, templates } => {
+            senders::hold_business(db, business_account_id, *texts, *templates).await?;
         }
         AccountNews::Disabled | AccountNews::Gone => {
             let reason = if *news == AccountNews::Gone { GONE } else { DISABLED };

@@ -6,8 +6,13 @@ use serde_json::Value;
 /// What became of a business account.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AccountNews {
-    /// It may not write to people, or not answer them, until then.
-    Restricted(Timestamp),
+    /// Its messages are restricted until these times.
+    Restricted {
+        /// Answers to customers, which are free text.
+        texts: Option<Timestamp>,
+        /// What the business begins, which are templates.
+        templates: Option<Timestamp>,
+    },
     /// It is disabled.
     Disabled,
     /// It is not disabled any more.
@@ -18,9 +23,10 @@ pub enum AccountNews {
     Other,
 }
 
-/// Restrictions that keep messages back; others are about numbers and templates.
-const OF_MESSAGES: [&str; 2] =
-    ["RESTRICTED_BIZ_INITIATED_MESSAGING", "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"];
+/// The restriction of answers to customers.
+const OF_TEXTS: &str = "RESTRICTED_CUSTOMER_INITIATED_MESSAGING";
+/// The restriction of what the business begins. Others are about numbers and templates' making.
+const OF_TEMPLATES: &str = "RESTRICTED_BIZ_INITIATED_MESSAGING";
 
 /// The longest word of Meta's that is logged.
 const LONGEST_WORD: usize = 64;
@@ -28,7 +34,10 @@ const LONGEST_WORD: usize = 64;
 /// What an `account_update` says.
 pub(super) fn account_news(value: &Value) -> AccountNews {
     match value["event"].as_str() {
-        Some("ACCOUNT_RESTRICTION") => restriction(value).map_or(AccountNews::Other, AccountNews::Restricted),
+        Some("ACCOUNT_RESTRICTION") => match (restricted(value, OF_TEXTS), restricted(value, OF_TEMPLATES)) {
+            (None, None) => AccountNews::Other,
+            (texts, templates) => AccountNews::Restricted { texts, templates },
+        },
         Some("DISABLED_UPDATE") => match value["ban_info"]["waba_ban_state"].as_str() {
             Some("DISABLE") => AccountNews::Disabled,
             Some("REINSTATE") => AccountNews::Reinstated,
@@ -39,12 +48,11 @@ pub(super) fn account_news(value: &Value) -> AccountNews {
     }
 }
 
-/// When the last of the restrictions that keep messages back ends.
-fn restriction(value: &Value) -> Option<Timestamp> {
+/// When the last restriction of that kind ends.
+fn restricted(value: &Value, kind: &str) -> Option<Timestamp> {
     let restrictions = value["restriction_info"].as_array().into_iter().flatten();
-    let of_messages = restrictions
-        .filter(|one| one["restriction_type"].as_str().is_some_and(|kind| OF_MESSAGES.contains(&kind)));
-    of_messages.filter_map(|one| Timestamp::from_second(one["expiration"].as_i64()?).ok()).max()
+    let of_kind = restrictions.filter(|one| one["restriction_type"] == kind);
+    of_kind.filter_map(|one| Timestamp::from_second(one["expiration"].as_i64()?).ok()).max()
 }
 
 /// The words by which Meta says what happened, as far as they are words of its own: capitals, digits and underscores.
@@ -78,7 +86,7 @@ mod tests {
 
     use super::{AccountNews, account_news, words};
 
-    fn restricted(kinds: &[(&str, i64)]) -> Value {
+    fn restriction(kinds: &[(&str, i64)]) -> Value {
         let restrictions: Vec<Value> = kinds
             .iter()
             .map(|(kind, until)| json!({"restriction_type": kind, "expiration": until}))
@@ -88,19 +96,21 @@ mod tests {
 
     #[test]
     fn an_account_is_restricted_disabled_reinstated_or_gone() {
-        let until = |second| AccountNews::Restricted(Timestamp::from_second(second).expect("in range"));
+        const BEGUN: &str = "RESTRICTED_BIZ_INITIATED_MESSAGING";
+        const ANSWERED: &str = "RESTRICTED_CUSTOMER_INITIATED_MESSAGING";
+        let at = |second: i64| Timestamp::from_second(second).ok();
         let disabled = |state| json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": state}});
         for (value, expected) in [
-            (restricted(&[("RESTRICTED_BIZ_INITIATED_MESSAGING", 20), ("OF_NUMBERS", 90)]), until(20)),
             (
-                restricted(&[
-                    ("RESTRICTED_BIZ_INITIATED_MESSAGING", 20),
-                    ("RESTRICTED_CUSTOMER_INITIATED_MESSAGING", 30),
-                ]),
-                until(30),
+                restriction(&[(BEGUN, 20), ("RESTRICTED_ADD_PHONE_NUMBER_ACTION", 90)]),
+                AccountNews::Restricted { texts: None, templates: at(20) },
             ),
-            (restricted(&[("RESTRICTED_ADD_PHONE_NUMBER_ACTION", 90)]), AccountNews::Other),
-            (restricted(&[]), AccountNews::Other),
+            (
+                restriction(&[(BEGUN, 20), (ANSWERED, 30), (BEGUN, 10)]),
+                AccountNews::Restricted { texts: at(30), templates: at(20) },
+            ),
+            (restriction(&[("RESTRICTED_ADD_PHONE_NUMBER_ACTION", 90)]), AccountNews::Other),
+            (restriction(&[]), AccountNews::Other),
             (disabled("DISABLE"), AccountNews::Disabled),
             (disabled("REINSTATE"), AccountNews::Reinstated),
             (disabled("SCHEDULE_FOR_DISABLE"), AccountNews::Other),

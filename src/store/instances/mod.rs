@@ -56,6 +56,10 @@ pub struct InstanceRow {
     pub hold_until: Option<Timestamp>,
     /// Why it was throttled, or is suspect.
     pub hold_reason: Option<String>,
+    /// Meta restricts free text until then.
+    pub texts_hold_until: Option<Timestamp>,
+    /// Meta restricts templates until then.
+    pub templates_hold_until: Option<Timestamp>,
     /// The pacing rate, as operators write it.
     pub rate: String,
     /// `fail` or `try`: what free text outside the provider's window does; for Meta and the sandbox.
@@ -106,6 +110,8 @@ impl From<&Row> for InstanceRow {
             paused_reason: row.get("paused_reason"),
             hold_until: row.get("hold_until"),
             hold_reason: row.get("hold_reason"),
+            texts_hold_until: row.get("texts_hold_until"),
+            templates_hold_until: row.get("templates_hold_until"),
             rate: rate.to_string(),
             outside_window: row.get("outside_window"),
             listening_since: row.get("listening_since"),
@@ -282,7 +288,7 @@ pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, Sto
             "-- instances.list
             select instance_id, name, provider, base_url, phone_number_id, provider_instance, connection, paused_at,
                 paused_reason, hold_until, hold_reason, interval_us, burst, outside_window, listening_since,
-                business_account_id, created_at
+                business_account_id, texts_hold_until, templates_hold_until, created_at
             from instances where account_id = $1 order by instance_id",
             &[&account_id],
         )

@@ -113,6 +113,8 @@ impl Line {
             (select string_agg(connection || ' because ' || hold_reason, ' ') from instances
              where account_id = $1 and connection <> 'open'),
             (select string_agg('held because ' || hold_reason, ' ') from instances where account_id = $1 and hold_until is not null),
+            (select 'texts held' from instances where account_id = $1 and texts_hold_until > now()),
+            (select 'templates held' from instances where account_id = $1 and templates_hold_until > now()),
             (select 'told ' || string_agg(distinct kind, ' ') from events
              where account_id = $1 and status is distinct from 'sending'))";
         let row = database.query_one(sql, &[&self.account_id, &PERSON, &USER_ID]).await;
