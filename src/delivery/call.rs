@@ -10,14 +10,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use super::recorder::{Effect, Finished};
+use super::effects;
+use super::recorder::Finished;
 use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
 use crate::config::Environment;
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
 use crate::domain::job::Kind;
-use crate::domain::outcome::{Class, Failure, Outcome, Scope};
+use crate::domain::outcome::{Class, Failure, Outcome};
 use crate::domain::retry::{self, Attempt, Next};
 use crate::providers::evolution::{self, EvolutionClient};
 use crate::providers::meta::{self, MetaClient};
@@ -72,6 +73,7 @@ pub(super) struct Caller {
     environment: Environment,
     call_timeout: Duration,
     unknown_deadline: Duration,
+    probe_pause: Duration,
     outcomes: Mutex<Option<mpsc::Sender<Finished>>>,
     calls: TaskTracker,
 }
@@ -89,6 +91,7 @@ impl Caller {
             environment: parts.config.environment,
             call_timeout: parts.config.provider_timeout,
             unknown_deadline: parts.config.unknown_deadline,
+            probe_pause: parts.config.probe_pause,
             outcomes: Mutex::new(Some(outcomes)),
             calls,
         }
@@ -212,7 +215,9 @@ impl Caller {
             error: (next == Next::Failed).then_some("gateway_send_failed"),
             call: Some(attempt_row(message.call, outcome)),
         };
-        Finished { record, effects: effects(message, outcome, &attempt), ticket }
+        let mut effects = effects::of(message, outcome, &attempt, self.probe_pause);
+        effects.extend(effects::signs(message, outcome, took));
+        Finished { record, effects, ticket }
     }
 }
 
@@ -241,38 +246,4 @@ fn attempt_row(number: i16, outcome: &Outcome) -> Call {
         }
     }
     call
-}
-
-/// What the outcome means for others than this message.
-fn effects(message: &Begun, outcome: &Outcome, attempt: &Attempt) -> Vec<Effect> {
-    let Outcome::Failed(failure) = outcome else { return Vec::new() };
-    let sender = (message.key.account_id, message.instance_id.clone());
-    let mut effects = Vec::new();
-    match failure.class {
-        Class::ThrottleSender => effects.push(Effect::Hold {
-            sender: sender.clone(),
-            pause: failure.retry_after.unwrap_or(retry::THROTTLE_PAUSE),
-            reason: failure.reason.clone(),
-            account_wide: matches!(failure.scope, Scope::Account | Scope::App),
-        }),
-        Class::ThrottlePair => effects.push(Effect::DelayPair {
-            sender: sender.clone(),
-            recipient: message.recipient.clone(),
-            pause: failure.retry_after.unwrap_or(retry::pair_pause(attempt.call)),
-        }),
-        Class::Instance => {
-            effects.push(Effect::Suspect { sender: sender.clone(), reason: failure.reason.clone() });
-        }
-        Class::Retry if failure.scope == Scope::Sender => effects.push(Effect::Hold {
-            sender: sender.clone(),
-            pause: failure.retry_after.unwrap_or(retry::THROTTLE_PAUSE),
-            reason: failure.reason.clone(),
-            account_wide: false,
-        }),
-        Class::Retry | Class::Permanent | Class::Recipient | Class::Window | Class::Unknown => {}
-    }
-    if failure.opt_out {
-        effects.push(Effect::OptOut { sender, recipient: message.recipient.clone() });
-    }
-    effects
 }

@@ -10,6 +10,7 @@
 //! was merely claimed is claimed again, what was being called becomes unknown.
 
 mod call;
+mod effects;
 mod lane;
 mod recorder;
 mod ticket;

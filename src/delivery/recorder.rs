@@ -1,21 +1,25 @@
 //! Outcomes become durable, many in one commit; then webhooks are published and jobs acknowledged.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
+use uuid::Uuid;
 
+use super::effects::Effect;
 use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
 use crate::domain::id::DeliveryKey;
+use crate::domain::instance::Provider;
 use crate::domain::job::Kind;
+use crate::domain::outcome::Outcome;
+use crate::domain::suspicion::{self, Cause, Verdict};
 use crate::runtime::retry::until_ok;
 use crate::store::outcomes::{self, Record};
 use crate::store::recipients::{self, Change};
-use crate::store::{Pool, StoreError, senders};
+use crate::store::suspicions::{self, Doubt};
+use crate::store::{Pool, Session, StoreError, instances, senders};
 
 /// Most outcomes in one commit.
 const BATCH: usize = 256;
@@ -25,19 +29,6 @@ pub(super) struct Finished {
     pub(super) record: Record,
     pub(super) effects: Vec<Effect>,
     pub(super) ticket: Ticket,
-}
-
-/// What an outcome means for others than its message.
-#[derive(Clone)]
-pub(super) enum Effect {
-    /// The sender, or all of its account's, must wait.
-    Hold { sender: (i64, String), pause: Duration, reason: String, account_wide: bool },
-    /// The sender is refused by its provider: somebody must look.
-    Suspect { sender: (i64, String), reason: String },
-    /// This recipient must be left alone for a while.
-    DelayPair { sender: (i64, String), recipient: String, pause: Duration },
-    /// This recipient wants only what is essential.
-    OptOut { sender: (i64, String), recipient: String },
 }
 
 /// Records outcomes.
@@ -114,6 +105,44 @@ impl Recorder {
         }
     }
 
+    /// The message that was let through shows whether its sender can send: if so, the others follow.
+    async fn tried(
+        &self,
+        session: &Session,
+        (account_id, instance_id): &(i64, String),
+        message_id: Uuid,
+        (provider, outcome): (Provider, &Outcome),
+    ) -> Result<(), StoreError> {
+        let sender = (*account_id, instance_id.as_str());
+        let Some(cause) = suspicions::tried_by(session, sender, message_id).await? else { return Ok(()) };
+        let verdict = suspicion::verdict(cause, outcome);
+        info!(account_id, instance_id, ?cause, ?verdict, "a suspect sender was tried");
+        match verdict {
+            Verdict::Recovered => {
+                if instances::recovered(session, sender).await? {
+                    self.wake(sender);
+                }
+            }
+            Verdict::Failed => {
+                let at_least = suspicion::tried_again_after(provider, outcome);
+                suspicions::failed(session, sender, message_id, at_least).await?;
+            }
+            Verdict::Open => {}
+        }
+        Ok(())
+    }
+
+    /// What was held leaves, without keeping the next outcomes waiting.
+    fn wake(&self, (account_id, instance_id): (i64, &str)) {
+        let (pool, instance_id) = (self.pool.clone(), instance_id.to_owned());
+        self.publishing.spawn(async move {
+            let woken = async { instances::wake(&pool.get().await?, (account_id, &instance_id)).await };
+            if let Err(error) = woken.await {
+                warn!(account_id, instance_id, %error, "what was held leaves some seconds later");
+            }
+        });
+    }
+
     async fn apply(&self, effect: &Effect) -> Result<Vec<DeliveryKey>, StoreError> {
         let session = self.pool.get().await?;
         match effect {
@@ -122,9 +151,18 @@ impl Recorder {
                 senders::hold(&session, (*account_id, instance_id), *pause, reason, *account_wide).await?;
                 Ok(Vec::new())
             }
-            Effect::Suspect { sender: (account_id, instance_id), reason } => {
+            Effect::Suspect { sender: (account_id, instance_id), reason, heals_after } => {
                 error!(account_id, instance_id, reason, "the provider refuses the sender; it is held");
-                senders::suspect(&session, (*account_id, instance_id), reason).await
+                let doubt = Doubt { cause: Cause::Refusal, reason, heals_after: *heals_after };
+                suspicions::suspect(&session, (*account_id, instance_id), doubt).await
+            }
+            Effect::Tried { sender, message_id, provider, outcome } => {
+                self.tried(&session, sender, *message_id, (*provider, outcome)).await?;
+                Ok(Vec::new())
+            }
+            Effect::Taken { sender: (account_id, instance_id), recipient, ago } => {
+                suspicions::sent(&session, (*account_id, instance_id), recipient, *ago).await?;
+                Ok(Vec::new())
             }
             Effect::DelayPair { sender: (account_id, instance_id), recipient, pause } => {
                 senders::delay_pair(&session, (*account_id, instance_id), recipient, *pause).await?;

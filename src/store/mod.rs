@@ -16,6 +16,7 @@ pub mod endpoints;
 pub mod idempotency;
 pub mod instances;
 pub mod internal_numbers;
+pub mod look_ups;
 pub mod messages;
 pub mod migrations;
 pub mod notices;
@@ -27,6 +28,7 @@ pub mod recipients;
 pub mod reports;
 pub mod senders;
 pub mod suppressions;
+pub mod suspicions;
 mod tls;
 pub mod webhooks;
 

@@ -1,6 +1,7 @@
 //! What Meta says.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::warn;
@@ -9,10 +10,13 @@ use super::reports::{self, Reported};
 use super::{Applied, wishes};
 use crate::callbacks::meta_payload::{self, Update};
 use crate::domain::id::{DeliveryKey, MessageKey};
+use crate::domain::instance::Provider;
 use crate::domain::outcome::{Class, Failure, Scope};
 use crate::domain::retry::THROTTLE_PAUSE;
+use crate::domain::suspicion::{self, Cause};
 use crate::store::recipients::{self, Change};
 use crate::store::reports::{Named, Sender};
+use crate::store::suspicions::{self, Doubt};
 use crate::store::{Db, StoreError, senders};
 
 /// What a body says, and how many of its parts were left out.
@@ -136,7 +140,11 @@ async fn hold(db: &impl Db, sender: (i64, &str), failure: &Failure) -> Result<Ve
             senders::hold(db, sender, pause, &failure.reason, account_wide).await?;
             Ok(Vec::new())
         }
-        Class::Instance => senders::suspect(db, sender, &failure.reason).await,
+        Class::Instance => {
+            let heals_after = suspicion::heals_after(Provider::Meta, failure, Duration::ZERO);
+            let doubt = Doubt { cause: Cause::Refusal, reason: &failure.reason, heals_after };
+            suspicions::suspect(db, sender, doubt).await
+        }
         Class::Retry
         | Class::ThrottlePair
         | Class::Permanent

@@ -26,6 +26,8 @@ pub(super) struct Heard {
     pub(super) applied: Applied,
     /// The accounts, provider's ids and numbers of recipients, as the messages told.
     pub(super) aliases: Vec<(i64, String, String)>,
+    /// To whom a message has failed by this.
+    pub(super) rejected: Vec<String>,
 }
 
 pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard, StoreError> {
@@ -64,6 +66,9 @@ pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard
         let Some(rise) = rise(report, key, *status) else { continue };
         *status = rise.to;
         rises.push(rise);
+        if failure.is_some() {
+            heard.rejected.push(recipient.clone());
+        }
         if failure.is_some_and(|failure| failure.opt_out) {
             let change = Change {
                 account_id: key.account_id,

@@ -46,6 +46,42 @@ fn lines(body: &[u8]) -> (Vec<String>, usize) {
     (payload.updates.iter().map(line).collect(), payload.ignored)
 }
 
+#[test]
+fn only_what_whatsapp_caused_shows_that_it_is_in_touch() {
+    let in_touch: Vec<String> = samples()
+        .as_object()
+        .expect("an object")
+        .iter()
+        .filter(|(_, body)| {
+            let parsed = parse(body.to_string().as_bytes(), Timestamp::UNIX_EPOCH);
+            parsed.expect("a JSON object").in_touch
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    let not = [
+        "owner_writes_stop",
+        "update_pending",
+        "update_error",
+        "update_read_of_theirs",
+        "update_edit_as_deleted",
+        "update_edit_as_server_ack",
+        "update_deleted_of_ours",
+        "update_of_an_unknown_word",
+        "send_message",
+        "send_message_in_capitals",
+        "delete_of_ours",
+        "delete_of_ours_with_status",
+        "presence",
+    ];
+    for (name, _) in samples().as_object().expect("an object") {
+        let other = not.contains(&name.as_str())
+            || ["connection_", "qrcode_", "status_instance", "logout_", "remove_"]
+                .iter()
+                .any(|start| name.starts_with(start));
+        assert_eq!(in_touch.contains(name), !other, "{name}");
+    }
+}
+
 const NUMBER: &str = "966533330007";
 const LID: &str = "271828182845904@lid";
 const OURS: &str = "3EB05D2E9A7C4B1F608D3E";

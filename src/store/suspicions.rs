@@ -1,0 +1,299 @@
+//! Instances that may be unable to send: why, when they are tried again, and the one message that tries.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Db, StoreError, outcomes, owe};
+use crate::domain::id::DeliveryKey;
+use crate::domain::suspicion::{Cause, Earlier, PEOPLE, Unacknowledged, first_pause, longer};
+
+/// Why an instance becomes suspect.
+#[derive(Clone, Copy, Debug)]
+pub struct Doubt<'a> {
+    /// What gives rise to it.
+    pub cause: Cause,
+    /// Why, for operators and customers.
+    pub reason: &'a str,
+    /// The pause until it is tried the first time; `None`: it waits for an operator.
+    pub heals_after: Option<Duration>,
+}
+
+/// Marks an open instance as suspect: its messages wait untouched. Gives the webhook deliveries owed for it; none where it
+/// was not open.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn suspect(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    doubt: Doubt<'_>,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    const EARLIER: &str = "-- suspicions.earlier
+        select pause_ms, (extract(epoch from now() - recovered_at) * 1000)::int8 from suspicions
+        where account_id = $1 and instance_id = $2 and recovered_at is not null";
+    const SQL: &str = concat!(
+        "-- suspicions.suspect
+        with changed as (
+            update instances set connection = 'suspect', connection_by = 'provider', hold_reason = $3, probe = null
+            where account_id = $1 and instance_id = $2 and connection = 'open'
+            returning account_id, instance_id
+        ), noted as (
+            insert into suspicions as s (account_id, instance_id, cause, probe_at, pause_ms)
+            select account_id, instance_id, $5, case when $6 then now() + $7::int8 * interval '1 millisecond' end, $7
+            from changed
+            on conflict (account_id, instance_id) do update
+                set cause = excluded.cause, since = now(), probe_at = excluded.probe_at, pause_ms = excluded.pause_ms,
+                    recovered_at = null
+        ), told as (
+            insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
+            select account_id, $4, 'instance.connection_updated', instance_id, 'suspect', 'open', $3 from changed
+            returning account_id, event_id, kind
+        )
+",
+        owe!()
+    );
+    let rows = db.query(EARLIER, &[&account_id, &instance_id]).await?;
+    let earlier = rows.first().map(|row| Earlier { pause: pause(row.get(0)), recovered: pause(row.get(1)) });
+    let wait = doubt.heals_after.map(|usual| first_pause(usual, earlier));
+    let (heals, wait_ms) = (wait.is_some(), millis(wait.unwrap_or_default()));
+    let (cause, event_id) = (doubt.cause.as_str(), Uuid::now_v7());
+    let rows = db
+        .query(SQL, &[&account_id, &instance_id, &doubt.reason, &event_id, &cause, &heals, &wait_ms])
+        .await?;
+    Ok(rows.iter().map(outcomes::owed).collect())
+}
+
+/// A suspect instance whose time has come.
+#[derive(Clone, Debug)]
+pub struct Overdue {
+    /// The tenant.
+    pub account_id: i64,
+    /// The instance.
+    pub instance_id: String,
+    /// The message that was let through and has shown nothing in time; `None`: one may be let through.
+    pub probe: Option<Uuid>,
+}
+
+/// Suspect instances whose time has come: their try has failed, or, where nobody needs to be asked before, they may be tried.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn overdue(db: &impl Db, most: i64) -> Result<Vec<Overdue>, StoreError> {
+    const SQL: &str = "-- suspicions.overdue
+        select s.account_id, s.instance_id, n.probe from suspicions s
+        join instances n on n.account_id = s.account_id and n.instance_id = s.instance_id
+        where s.probe_at <= now() and n.connection = 'suspect' and n.paused_at is null
+          and (n.probe is not null or n.provider <> 'evolution')
+        order by s.probe_at limit $1";
+    let rows = db.query(SQL, &[&most]).await?;
+    let read = |row: &Row| Overdue { account_id: row.get(0), instance_id: row.get(1), probe: row.get(2) };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// What became of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// One message may leave.
+    LetThrough,
+    /// There is none that could.
+    NothingWaits(Cause),
+    /// It is not suspect any more, its time has not come, or one is under way.
+    NotNow,
+}
+
+/// Lets exactly one of a suspect instance's messages through, whoever asks: it has `limit` to show that the instance can
+/// send. The message is due at once.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn try_one(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    limit: Duration,
+) -> Result<Tried, StoreError> {
+    const SQL: &str = "-- suspicions.try_one
+        with held as materialized (
+            select n.account_id, n.instance_id, s.cause from instances n
+            join suspicions s on s.account_id = n.account_id and s.instance_id = n.instance_id
+            where n.account_id = $1 and n.instance_id = $2 and n.connection = 'suspect' and n.paused_at is null
+              and n.probe is null and s.probe_at <= now() and (n.hold_until is null or n.hold_until <= now())
+            for update of n
+        ), waiting as materialized (
+            select m.account_id, m.message_id, h.instance_id from held h
+            cross join lateral (
+                select account_id, message_id from messages m
+                where m.account_id = h.account_id and m.instance_id = h.instance_id and m.due_at is not null
+                  and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
+                  and m.lease is null and (m.not_before is null or m.not_before <= now())
+                  and m.expires_at > now() + interval '5 seconds'
+                order by m.lane, m.due_at limit 1
+                for update skip locked) m
+        ), let_through as (
+            update instances n set probe = w.message_id from waiting w
+            where n.account_id = w.account_id and n.instance_id = w.instance_id
+        ), timed as (
+            update suspicions s set probe_at = now() + $3::int8 * interval '1 millisecond' from waiting w
+            where s.account_id = w.account_id and s.instance_id = w.instance_id
+        ), made_due as (
+            update messages m set due_at = now() from waiting w
+            where m.account_id = w.account_id and m.message_id = w.message_id
+        )
+        select h.cause, w.message_id from held h left join waiting w on true";
+    let rows = db.query(SQL, &[&account_id, &instance_id, &millis(limit)]).await?;
+    let Some(row) = rows.first() else { return Ok(Tried::NotNow) };
+    if row.get::<_, Option<Uuid>>(1).is_some() {
+        return Ok(Tried::LetThrough);
+    }
+    Ok(Tried::NothingWaits(cause(row)?))
+}
+
+/// Why the instance is suspect for which this message was let through; `None`: it is not, any more.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn tried_by(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    message_id: Uuid,
+) -> Result<Option<Cause>, StoreError> {
+    const SQL: &str = "-- suspicions.tried_by
+        select s.cause from instances n
+        join suspicions s on s.account_id = n.account_id and s.instance_id = n.instance_id
+        where n.account_id = $1 and n.instance_id = $2 and n.connection = 'suspect' and n.probe = $3";
+    db.query(SQL, &[&account_id, &instance_id, &message_id]).await?.first().map(cause).transpose()
+}
+
+/// The message that was let through has shown nothing good: another one is, after a longer pause, which is at least
+/// `at_least`; `None`: an operator has to look first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn failed(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    message_id: Uuid,
+    at_least: Option<Duration>,
+) -> Result<(), StoreError> {
+    const LAST: &str = "-- suspicions.last
+        select pause_ms from suspicions where account_id = $1 and instance_id = $2";
+    const SQL: &str = "-- suspicions.failed
+        with ended as (
+            update instances set probe = null
+            where account_id = $1 and instance_id = $2 and connection = 'suspect' and probe = $3
+            returning account_id, instance_id
+        )
+        update suspicions s set pause_ms = coalesce($4, pause_ms), probe_at = now() + $4::int8 * interval '1 millisecond'
+        from ended e
+        where s.account_id = e.account_id and s.instance_id = e.instance_id";
+    let rows = db.query(LAST, &[&account_id, &instance_id]).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let wait = at_least.map(|at_least| millis(longer(pause(row.get(0))).max(at_least)));
+    db.execute(SQL, &[&account_id, &instance_id, &message_id, &wait]).await?;
+    Ok(())
+}
+
+/// Notes that an instance's provider took a message to this person, by a call that was begun `ago`; not where nothing was
+/// ever heard of WhatsApp through it, or something was since.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn sent(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    recipient: &str,
+    ago: Duration,
+) -> Result<(), StoreError> {
+    const SQL: &str = "-- suspicions.sent
+        insert into unacknowledged (account_id, instance_id, recipient, sent_at)
+        select l.account_id, l.instance_id, $3, now() - $4::int8 * interval '1 millisecond' from connection_looks l
+        where l.account_id = $1 and l.instance_id = $2
+          and l.heard_at < now() - $4::int8 * interval '1 millisecond'
+          and (select count(*) from unacknowledged u where u.account_id = $1 and u.instance_id = $2) < $5
+        on conflict do nothing";
+    db.execute(SQL, &[&account_id, &instance_id, &recipient, &millis(ago), &people()]).await?;
+    Ok(())
+}
+
+/// Notes that WhatsApp did not take a message to this person.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn rejected(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    recipient: &str,
+) -> Result<(), StoreError> {
+    const SQL: &str = "-- suspicions.rejected
+        insert into unacknowledged as u (account_id, instance_id, recipient, sent_at, rejected)
+        select $1, $2, $3, now(), true
+        where (select count(*) from unacknowledged k where k.account_id = $1 and k.instance_id = $2 and k.recipient <> $3) < $4
+        on conflict (account_id, instance_id, recipient) do update set rejected = true";
+    db.execute(SQL, &[&account_id, &instance_id, &recipient, &people()]).await?;
+    Ok(())
+}
+
+/// Notes that WhatsApp was heard of through the instance at `at`. Whether it was suspect because nothing was heard any more,
+/// since before that.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn heard(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    const HEARD: &str = "-- suspicions.heard
+        with gone as (
+            delete from unacknowledged where account_id = $1 and instance_id = $2 and sent_at <= $3
+        )
+        insert into connection_looks as l (account_id, instance_id, due_at, heard_at) values ($1, $2, now(), $3)
+        on conflict (account_id, instance_id) do update set heard_at = greatest(l.heard_at, excluded.heard_at)";
+    const SILENT: &str = "-- suspicions.silent
+        select from instances n
+        join suspicions s on s.account_id = n.account_id and s.instance_id = n.instance_id
+        where n.account_id = $1 and n.instance_id = $2 and n.connection = 'suspect' and n.connection_by = 'provider'
+          and s.cause = 'silence' and s.since <= $3";
+    db.execute(HEARD, &[&account_id, &instance_id, &at]).await?;
+    Ok(!db.query(SILENT, &[&account_id, &instance_id, &at]).await?.is_empty())
+}
+
+/// The open instances that have sent to enough people in vain for it to be judged: whose, and what to whom.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn unacknowledged(db: &impl Db) -> Result<Vec<((i64, String), Vec<Unacknowledged>)>, StoreError> {
+    const SQL: &str = "-- suspicions.unacknowledged
+        select u.account_id, u.instance_id, array_agg((extract(epoch from now() - u.sent_at) * 1000)::int8),
+               array_agg(u.rejected)
+        from unacknowledged u
+        join instances n on n.account_id = u.account_id and n.instance_id = u.instance_id
+        where n.connection = 'open' and n.paused_at is null
+        group by 1, 2 having count(*) >= $1";
+    let rows = db.query(SQL, &[&people()]).await?;
+    let read = |row: &Row| {
+        let (ages, rejected): (Vec<i64>, Vec<bool>) = (row.get(2), row.get(3));
+        let people = ages.into_iter().zip(rejected);
+        let people = people.map(|(age, rejected)| Unacknowledged { age: pause(age), rejected });
+        ((row.get(0), row.get(1)), people.collect())
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+fn cause(row: &Row) -> Result<Cause, StoreError> {
+    Cause::parse(row.get(0)).ok_or(StoreError::Value("suspicions.cause"))
+}
+
+fn people() -> i64 {
+    i64::try_from(PEOPLE).unwrap_or(i64::MAX)
+}
+
+fn pause(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
