@@ -11,6 +11,7 @@ create table suspicions (
     since        timestamptz not null default now(),
     probe_at     timestamptz,
     pause_ms     bigint not null,
+    tries        smallint not null default 0,
     recovered_at timestamptz,
     primary key (account_id, instance_id)
 ) with (fillfactor = 70);
@@ -19,6 +20,7 @@ comment on column suspicions.cause is 'refusal: the provider refused the sender;
 comment on column suspicions.since is 'when it became suspect the last time';
 comment on column suspicions.probe_at is 'when it may be tried by one message, or, while that is under way, when it has failed; null: not to be tried';
 comment on column suspicions.pause_ms is 'how long the last wait for a try was; each try in vain lengthens it';
+comment on column suspicions.tries is 'how often it was tried in vain since';
 comment on column suspicions.recovered_at is 'when it last went on after a suspicion';
 create index suspicions_to_probe on suspicions (probe_at) where probe_at is not null;
 

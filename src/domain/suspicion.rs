@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn who_relapses_waits_longer_than_before() {
-        let (usual, minutes) = (Duration::from_secs(30), |minutes| Duration::from_secs(minutes * 60));
+        let (usual, minutes) = (Duration::from_secs(30), |minutes: u64| Duration::from_secs(minutes * 60));
         for (earlier, expected) in [
             (None, 30),
             (Some(Earlier { pause: minutes(8), recovered: minutes(9) }), 960),

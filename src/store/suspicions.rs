@@ -46,7 +46,7 @@ pub async fn suspect(
             from changed
             on conflict (account_id, instance_id) do update
                 set cause = excluded.cause, since = now(), probe_at = excluded.probe_at, pause_ms = excluded.pause_ms,
-                    recovered_at = null
+                    tries = 0, recovered_at = null
         ), told as (
             insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
             select account_id, $4, 'instance.connection_updated', instance_id, 'suspect', 'open', $3 from changed
@@ -98,9 +98,9 @@ pub async fn overdue(db: &impl Db, most: i64) -> Result<Vec<Overdue>, StoreError
 pub enum Tried {
     /// One message may leave.
     LetThrough,
-    /// There is none that could.
-    NothingWaits(Cause),
-    /// It is not suspect any more, its time has not come, or one is under way.
+    /// There is none, and none was before: its provider's word is all there is.
+    Untried(Cause),
+    /// Its time has not come, one is under way, there is none, or it is not suspect any more.
     NotNow,
 }
 
@@ -116,38 +116,40 @@ pub async fn try_one(
 ) -> Result<Tried, StoreError> {
     const SQL: &str = "-- suspicions.try_one
         with held as materialized (
-            select n.account_id, n.instance_id, s.cause from instances n
+            select n.account_id, n.instance_id, s.cause, s.tries from instances n
             join suspicions s on s.account_id = n.account_id and s.instance_id = n.instance_id
             where n.account_id = $1 and n.instance_id = $2 and n.connection = 'suspect' and n.paused_at is null
               and n.probe is null and s.probe_at <= now() and (n.hold_until is null or n.hold_until <= now())
             for update of n
         ), waiting as materialized (
-            select m.account_id, m.message_id, h.instance_id from held h
+            -- One that may not leave yet, as what was refused a moment ago, is waited for.
+            select m.account_id, m.message_id, h.instance_id, m.ready from held h
             cross join lateral (
-                select account_id, message_id from messages m
+                select account_id, message_id, m.not_before is null or m.not_before <= now() as ready from messages m
                 where m.account_id = h.account_id and m.instance_id = h.instance_id and m.due_at is not null
                   and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
-                  and m.lease is null and (m.not_before is null or m.not_before <= now())
+                  and m.lease is null and (m.not_before is null or m.not_before <= now() + interval '1 minute')
                   and m.expires_at > now() + interval '5 seconds'
-                order by m.lane, m.due_at limit 1
+                order by ready desc, m.lane, m.due_at limit 1
                 for update skip locked) m
         ), let_through as (
             update instances n set probe = w.message_id from waiting w
-            where n.account_id = w.account_id and n.instance_id = w.instance_id
+            where w.ready and n.account_id = w.account_id and n.instance_id = w.instance_id
         ), timed as (
             update suspicions s set probe_at = now() + $3::int8 * interval '1 millisecond' from waiting w
-            where s.account_id = w.account_id and s.instance_id = w.instance_id
+            where w.ready and s.account_id = w.account_id and s.instance_id = w.instance_id
         ), made_due as (
             update messages m set due_at = now() from waiting w
-            where m.account_id = w.account_id and m.message_id = w.message_id
+            where w.ready and m.account_id = w.account_id and m.message_id = w.message_id
         )
-        select h.cause, w.message_id from held h left join waiting w on true";
+        select h.cause, h.tries = 0, w.ready from held h left join waiting w on true";
     let rows = db.query(SQL, &[&account_id, &instance_id, &millis(limit)]).await?;
     let Some(row) = rows.first() else { return Ok(Tried::NotNow) };
-    if row.get::<_, Option<Uuid>>(1).is_some() {
-        return Ok(Tried::LetThrough);
-    }
-    Ok(Tried::NothingWaits(cause(row)?))
+    Ok(match (row.get::<_, Option<bool>>(2), row.get(1)) {
+        (Some(true), _) => Tried::LetThrough,
+        (None, true) => Tried::Untried(cause(row)?),
+        (Some(false), _) | (None, false) => Tried::NotNow,
+    })
 }
 
 /// Why the instance is suspect for which this message was let through; `None`: it is not, any more.
@@ -185,7 +187,7 @@ pub async fn failed(
             where account_id = $1 and instance_id = $2 and connection = 'suspect' and probe = $3
             returning account_id, instance_id
         )
-        update suspicions s set pause_ms = coalesce($4, pause_ms), probe_at = now() + $4::int8 * interval '1 millisecond'
+        update suspicions s set pause_ms = coalesce($4, pause_ms), tries = least(s.tries + 1, 1000), probe_at = now() + $4::int8 * interval '1 millisecond'
         from ended e
         where s.account_id = e.account_id and s.instance_id = e.instance_id";
     let rows = db.query(LAST, &[&account_id, &instance_id]).await?;

@@ -99,10 +99,10 @@ impl Prober {
     }
 
     /// As [`Self::try_one`], where the provider says that the instance is open. If there is no message that could show it, it
-    /// is believed, unless it said so all the time.
+    /// is believed, unless a message has shown otherwise.
     pub(super) async fn try_connected(&self, db: &impl Db, key: (i64, &str)) -> Result<(), StoreError> {
         let tried = self.try_one(db, key).await?;
-        if tried == Tried::NothingWaits(Cause::Refusal) && instances::recovered(db, key).await? {
+        if tried == Tried::Untried(Cause::Refusal) && instances::recovered(db, key).await? {
             let (account_id, instance_id) = key;
             info!(account_id, instance_id, "a suspect sender is called open, and has nothing to be tried by");
         }
