@@ -28,6 +28,7 @@ create table unacknowledged (
     account_id  bigint not null,
     instance_id text not null,
     recipient   text not null,
+    provider_message_id text,
     sent_at     timestamptz not null,
     rejected    boolean not null default false,
     primary key (account_id, instance_id, recipient)
@@ -42,6 +43,9 @@ comment on column connection_looks.heard_at is 'when a callback last showed that
 
 alter table messages add column look_ups smallint not null default 0;
 comment on column messages.look_ups is 'with status unknown: how often the provider was asked whether it has the message';
+
+alter table instances add column own_number text;
+comment on column instances.own_number is 'Evolution: the digits of the number that it was connected with when that was first told; another one later makes it suspect';
 
 alter table instances add column callback_jwt_key_sealed bytea;
 comment on column instances.callback_jwt_key_sealed is 'the key, encrypted, with which its Evolution server signs a token for each event; null: the address alone vouches for what comes to it';

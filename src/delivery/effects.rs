@@ -20,7 +20,7 @@ pub(super) enum Effect {
     /// The sender was suspect, and this one message was let through.
     Tried { sender: (i64, String), message_id: Uuid, provider: Provider, outcome: Outcome },
     /// The sender's provider took a message to this person; whether WhatsApp does remains to be seen.
-    Taken { sender: (i64, String), recipient: String, ago: Duration },
+    Taken { sender: (i64, String), recipient: String, provider_message_id: String, ago: Duration },
     /// This recipient must be left alone for a while.
     DelayPair { sender: (i64, String), recipient: String, pause: Duration },
     /// This recipient wants only what is essential.
@@ -31,10 +31,11 @@ pub(super) enum Effect {
 pub(super) fn signs(message: &Begun, outcome: &Outcome, took: Duration) -> Vec<Effect> {
     let sender = (message.key.account_id, message.instance_id.clone());
     let mut effects = Vec::new();
-    if message.provider == Provider::Evolution && matches!(outcome, Outcome::Accepted { .. }) {
+    if let (Provider::Evolution, Outcome::Accepted { provider_message_id }) = (message.provider, outcome) {
         effects.push(Effect::Taken {
             sender: sender.clone(),
             recipient: message.recipient.clone(),
+            provider_message_id: provider_message_id.clone(),
             ago: took,
         });
     }

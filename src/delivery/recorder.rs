@@ -16,6 +16,7 @@ use crate::domain::job::Kind;
 use crate::domain::outcome::Outcome;
 use crate::domain::suspicion::{self, Cause, Verdict};
 use crate::runtime::retry::until_ok;
+use crate::store::acknowledgements::{self, Taken};
 use crate::store::outcomes::{self, Record};
 use crate::store::recipients::{self, Change};
 use crate::store::suspicions::{self, Doubt};
@@ -160,8 +161,9 @@ impl Recorder {
                 self.tried(&session, sender, *message_id, (*provider, outcome)).await?;
                 Ok(Vec::new())
             }
-            Effect::Taken { sender: (account_id, instance_id), recipient, ago } => {
-                suspicions::sent(&session, (*account_id, instance_id), recipient, *ago).await?;
+            Effect::Taken { sender: (account_id, instance_id), recipient, provider_message_id, ago } => {
+                let taken = Taken { recipient, provider_message_id, ago: *ago };
+                acknowledgements::taken(&session, (*account_id, instance_id), taken).await?;
                 Ok(Vec::new())
             }
             Effect::DelayPair { sender: (account_id, instance_id), recipient, pause } => {

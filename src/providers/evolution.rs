@@ -131,8 +131,7 @@ impl EvolutionClient {
     ///
     /// [`CallError`]; then nothing is known.
     pub async fn find(&self, sender: &Sender<'_>, wanted: &Wanted<'_>) -> Result<Option<Found>, CallError> {
-        let by_id = self.page(sender, records::by_id(wanted.proposed_id)).await?;
-        if let Some(found) = by_id.with_id(wanted.proposed_id) {
+        if let Some(found) = self.find_by_id(sender, wanted.proposed_id).await? {
             return Ok(Some(found));
         }
         let mut alike = Vec::new();
@@ -146,6 +145,15 @@ impl EvolutionClient {
         alike.dedup_by(|one, other| one.provider_message_id == other.provider_message_id);
         let only = alike.len() == 1;
         Ok(alike.pop().filter(|_| only))
+    }
+
+    /// Asks whether the server has a message of this id on record that was sent through it.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; then nothing is known.
+    pub async fn find_by_id(&self, sender: &Sender<'_>, id: &str) -> Result<Option<Found>, CallError> {
+        Ok(self.page(sender, records::by_id(id)).await?.with_id(id))
     }
 
     async fn page(&self, sender: &Sender<'_>, asked: Vec<u8>) -> Result<Page, CallError> {

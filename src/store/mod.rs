@@ -5,6 +5,7 @@
 
 pub mod acceptance;
 pub mod accounts;
+pub mod acknowledgements;
 pub mod aliases;
 pub mod behaviour;
 pub mod callbacks;

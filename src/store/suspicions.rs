@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::DeliveryKey;
-use crate::domain::suspicion::{Cause, Earlier, PEOPLE, Unacknowledged, first_pause, longer};
+use crate::domain::suspicion::{Cause, Earlier, first_pause, longer};
 
 /// Why an instance becomes suspect.
 #[derive(Clone, Copy, Debug)]
@@ -197,99 +196,8 @@ pub async fn failed(
     Ok(())
 }
 
-/// Notes that an instance's provider took a message to this person, by a call that was begun `ago`; not where nothing was
-/// ever heard of WhatsApp through it, or something was since.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn sent(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    recipient: &str,
-    ago: Duration,
-) -> Result<(), StoreError> {
-    const SQL: &str = "-- suspicions.sent
-        insert into unacknowledged (account_id, instance_id, recipient, sent_at)
-        select l.account_id, l.instance_id, $3, now() - $4::int8 * interval '1 millisecond' from connection_looks l
-        where l.account_id = $1 and l.instance_id = $2
-          and l.heard_at < now() - $4::int8 * interval '1 millisecond'
-          and (select count(*) from unacknowledged u where u.account_id = $1 and u.instance_id = $2) < $5
-        on conflict do nothing";
-    db.execute(SQL, &[&account_id, &instance_id, &recipient, &millis(ago), &people()]).await?;
-    Ok(())
-}
-
-/// Notes that WhatsApp did not take a message to this person.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn rejected(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    recipient: &str,
-) -> Result<(), StoreError> {
-    const SQL: &str = "-- suspicions.rejected
-        insert into unacknowledged as u (account_id, instance_id, recipient, sent_at, rejected)
-        select $1, $2, $3, now(), true
-        where (select count(*) from unacknowledged k where k.account_id = $1 and k.instance_id = $2 and k.recipient <> $3) < $4
-        on conflict (account_id, instance_id, recipient) do update set rejected = true";
-    db.execute(SQL, &[&account_id, &instance_id, &recipient, &people()]).await?;
-    Ok(())
-}
-
-/// Notes that WhatsApp was heard of through the instance at `at`. Whether it was suspect because nothing was heard any more,
-/// since before that.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn heard(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    at: Timestamp,
-) -> Result<bool, StoreError> {
-    const HEARD: &str = "-- suspicions.heard
-        with gone as (
-            delete from unacknowledged where account_id = $1 and instance_id = $2 and sent_at <= $3
-        )
-        insert into connection_looks as l (account_id, instance_id, due_at, heard_at) values ($1, $2, now(), $3)
-        on conflict (account_id, instance_id) do update set heard_at = greatest(l.heard_at, excluded.heard_at)";
-    const SILENT: &str = "-- suspicions.silent
-        select from instances n
-        join suspicions s on s.account_id = n.account_id and s.instance_id = n.instance_id
-        where n.account_id = $1 and n.instance_id = $2 and n.connection = 'suspect' and n.connection_by = 'provider'
-          and s.cause = 'silence' and s.since <= $3";
-    db.execute(HEARD, &[&account_id, &instance_id, &at]).await?;
-    Ok(!db.query(SILENT, &[&account_id, &instance_id, &at]).await?.is_empty())
-}
-
-/// The open instances that have sent to enough people in vain for it to be judged: whose, and what to whom.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn unacknowledged(db: &impl Db) -> Result<Vec<((i64, String), Vec<Unacknowledged>)>, StoreError> {
-    const SQL: &str = "-- suspicions.unacknowledged
-        select u.account_id, u.instance_id, array_agg((extract(epoch from now() - u.sent_at) * 1000)::int8),
-               array_agg(u.rejected)
-        from unacknowledged u
-        join instances n on n.account_id = u.account_id and n.instance_id = u.instance_id
-        where n.connection = 'open' and n.paused_at is null
-        group by 1, 2 having count(*) >= $1";
-    let rows = db.query(SQL, &[&people()]).await?;
-    let read = |row: &Row| {
-        let (ages, rejected): (Vec<i64>, Vec<bool>) = (row.get(2), row.get(3));
-        let people = ages.into_iter().zip(rejected);
-        let people = people.map(|(age, rejected)| Unacknowledged { age: pause(age), rejected });
-        ((row.get(0), row.get(1)), people.collect())
-    };
-    Ok(rows.iter().map(read).collect())
-}
-
 fn cause(row: &Row) -> Result<Cause, StoreError> {
     Cause::parse(row.get(0)).ok_or(StoreError::Value("suspicions.cause"))
-}
-
-fn people() -> i64 {
-    i64::try_from(PEOPLE).unwrap_or(i64::MAX)
 }
 
 fn pause(ms: i64) -> Duration {

@@ -59,7 +59,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let broker = ops::check("broker", move || std::future::ready(checked.problem()));
     wiring::serve_ops(&parts, vec![broker]).await?;
     let servers = Servers::new(&parts)?;
-    let prober = Prober::new(&parts, publisher.clone());
+    let prober = Prober::new(&parts, servers.clone(), publisher.clone());
     let look_ups = LookUps::new(&parts, servers.clone(), publisher.clone());
     let watcher = Watcher::new(&parts, servers, prober.clone());
     let sweeper =

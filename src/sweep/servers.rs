@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::Environment;
 use crate::domain::instance::Connection;
+use crate::domain::status::Report;
 use crate::providers::ClientSettings;
 use crate::providers::evolution::{CallError, EvolutionClient, Found, Sender, Wanted};
 use crate::runtime::secrets::SecretKey;
@@ -50,6 +51,23 @@ impl Servers {
     ) -> Result<Option<Found>, &'static str> {
         let key = self.key(server)?;
         self.client.find(&sender(server, &key), wanted).await.map_err(|error| problem(&error))
+    }
+
+    /// Whether the server knows of an acknowledgement of one of these messages.
+    pub(super) async fn is_acknowledged(
+        &self,
+        server: &Server,
+        ids: &[String],
+    ) -> Result<bool, &'static str> {
+        let key = self.key(server)?;
+        for id in ids {
+            let found =
+                self.client.find_by_id(&sender(server, &key), id).await.map_err(|error| problem(&error))?;
+            if found.is_some_and(|found| matches!(found.report, Report::Delivered | Report::Read)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn key(&self, server: &Server) -> Result<String, &'static str> {

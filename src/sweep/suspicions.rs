@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::connections::LONGEST_PAUSE;
+use super::servers::Servers;
 use crate::broker::{Publisher, Queue};
 use crate::domain::job::Kind;
-use crate::domain::suspicion::{self, Cause};
+use crate::domain::suspicion::{self, Cause, Trouble};
+use crate::store::acknowledgements::{self, Waiting};
 use crate::store::suspicions::{self, Doubt, Overdue, Tried};
 use crate::store::{Db, Pool, StoreError, instances};
 use crate::wiring::Parts;
 
 /// Suspect instances dealt with in one round.
 const BATCH: i64 = 64;
+/// Servers asked at the same time.
+const AT_ONCE: usize = 16;
 /// What a message that was let through may take beside its call: its queue, its slot, its record.
 const ON_THE_WAY: Duration = Duration::from_secs(10);
 
@@ -22,6 +27,7 @@ const ON_THE_WAY: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Prober {
     pool: Pool,
+    servers: Servers,
     publisher: Publisher,
     pause: Duration,
     /// How long nothing may be acknowledged.
@@ -32,10 +38,11 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    pub(super) fn new(parts: &Parts, publisher: Publisher) -> Self {
+    pub(super) fn new(parts: &Parts, servers: Servers, publisher: Publisher) -> Self {
         let config = &parts.config;
         Self {
             pool: parts.pool.clone(),
+            servers,
             publisher,
             pause: config.probe_pause,
             silence: config.silence,
@@ -63,28 +70,58 @@ impl Prober {
     }
 
     async fn round(&self) -> Result<(), StoreError> {
-        let session = self.pool.get().await?;
-        for Overdue { account_id, instance_id, probe } in suspicions::overdue(&session, BATCH).await? {
-            let key = (account_id, instance_id.as_str());
-            match probe {
-                Some(message_id) => {
-                    info!(
-                        account_id,
-                        instance_id, "the message that was let through has shown nothing in time"
-                    );
-                    suspicions::failed(&session, key, message_id, Some(Duration::ZERO)).await?;
-                }
-                None => drop(self.try_one(&session, key).await?),
+        let waiting = {
+            let session = self.pool.get().await?;
+            for overdue in suspicions::overdue(&session, BATCH).await? {
+                self.deal_with(&session, overdue).await?;
             }
+            acknowledgements::waiting(&session).await?
+        };
+        let judged = stream::iter(&waiting).for_each_concurrent(AT_ONCE, |waiting| async move {
+            if let Err(error) = self.judge(waiting).await {
+                let (account_id, instance_id) = waiting.server.key();
+                warn!(account_id, instance_id, %error, "an instance could not be judged");
+            }
+        });
+        judged.await;
+        Ok(())
+    }
+
+    /// A suspect instance's time has come.
+    async fn deal_with(&self, db: &impl Db, overdue: Overdue) -> Result<(), StoreError> {
+        let Overdue { account_id, instance_id, probe } = overdue;
+        let key = (account_id, instance_id.as_str());
+        if let Some(message_id) = probe {
+            info!(account_id, instance_id, "the message that was let through has shown nothing in time");
+            return suspicions::failed(db, key, message_id, Some(Duration::ZERO)).await;
         }
-        for ((account_id, instance_id), people) in suspicions::unacknowledged(&session).await? {
-            let Some(trouble) = suspicion::trouble(&people, self.silence) else { continue };
-            let reason = trouble.reason();
-            error!(account_id, instance_id, reason, "the sender is held");
-            let doubt = Doubt { cause: Cause::Silence, reason, heals_after: Some(self.pause) };
-            let owed = suspicions::suspect(&session, (account_id, &instance_id), doubt).await?;
-            self.publisher.publish_all(Queue::Notify, Kind::Notify, &owed).await;
+        self.try_one(db, key).await.map(|_| ())
+    }
+
+    /// An instance that has sent to several people in vain is held, unless its server knows better. No connection to the
+    /// database is held while that is asked.
+    async fn judge(&self, waiting: &Waiting) -> Result<(), StoreError> {
+        let Some(trouble) = suspicion::trouble(&waiting.people, self.silence) else { return Ok(()) };
+        let (key, reason) = (waiting.server.key(), trouble.reason());
+        let (account_id, instance_id) = key;
+        let known = match trouble {
+            Trouble::Unheard => {
+                self.servers.is_acknowledged(&waiting.server, &waiting.provider_message_ids).await
+            }
+            Trouble::Rejected => Ok(false),
+        };
+        let session = self.pool.get().await?;
+        if known == Ok(true) {
+            error!(
+                account_id,
+                instance_id, "the server has acknowledgements that it did not report: register its webhook"
+            );
+            return acknowledgements::wait_no_more(&session, key).await;
         }
+        error!(account_id, instance_id, reason, "the sender is held");
+        let doubt = Doubt { cause: Cause::Silence, reason, heals_after: Some(self.pause) };
+        let owed = suspicions::suspect(&session, key, doubt).await?;
+        self.publisher.publish_all(Queue::Notify, Kind::Notify, &owed).await;
         Ok(())
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::evolution::{Evolution, Reply, Stage};
+use crate::support::evolution::{Evolution, Reply, Stage, record};
+use crate::support::meta::all_applied;
 use crate::support::process::Binary;
 use crate::support::rows::{count, wait_for_count};
 use crate::support::services::Services;
@@ -154,6 +155,52 @@ pub async fn suspicion_finds_who_is_connected_and_dead(services: &Services) {
         (stage.server.asked("sendText").len() == sent + held.len()).then_some(())
     })
     .await;
+    assert_eq!(told(&stage).await, "suspect open");
+}
+
+/// Where the server has acknowledgements on record, it is its reports that get lost: nothing is held for that.
+pub async fn suspicion_does_not_fall_on_who_is_not_heard(services: &Services) {
+    let stage = Stage::with(services, &[("GATEPOST_SILENCE_MS", 300)]).await;
+    let database = stage.world.database().await;
+    let address = stage.register(&[]).await;
+    stage.somebody_writes(&address).await;
+    wait_for_count(&database, "select count(*) from connection_looks where heard_at is not null", 1).await;
+    let mut kept = record(&json!({"number": "966555155003", "text": "x"}), &Evolution::id(3));
+    kept["MessageUpdate"] = json!([{"status": "DELIVERY_ACK"}]);
+    stage.server.add_record(kept);
+    all_sent(&stage, &accepted(&stage, &phones(155_000, 5)).await).await;
+    eventually("the server is asked", async || {
+        (!stage.server.asked("findMessages").is_empty()).then_some(())
+    })
+    .await;
+    wait_for_count(&database, "select count(*) from unacknowledged", 0).await;
+    assert_eq!((stage.connection().await.as_str(), told(&stage).await.as_str()), ("open", ""));
+}
+
+/// An instance that comes back with another number is held until an operator has seen to it.
+pub async fn suspicion_falls_on_another_number(services: &Services) {
+    let stage = Stage::looking(services).await;
+    let address = stage.register(&[]).await;
+    let open = async |number: &str| {
+        let wuid = format!("{number}:7@s.whatsapp.net");
+        let data = json!({"instance": "shop main", "state": "open", "statusReason": 200, "wuid": wuid});
+        assert_eq!(stage.report(&address, "connection.update", &data).await, 200);
+    };
+    open("966550001111").await;
+    open("966550001111").await;
+    open("966550002222").await;
+    stage.wait_for_connection("suspect").await;
+    let held = accepted(&stage, &phones(157_000, 1)).await;
+    // The server calls it open all the time, and the same number again changes nothing either.
+    let looks = stage.server.looks();
+    open("966550002222").await;
+    eventually("it was looked at", async || (stage.server.looks() > looks + 5).then_some(())).await;
+    assert_eq!((stage.connection().await.as_str(), stage.server.asked("sendText").len()), ("suspect", 0));
+    let account = &stage.customer.account;
+    stage.world.admin(&["instance", "set-connection", "--account", account, "--id", "evo", "open"]).await;
+    all_sent(&stage, &held).await;
+    open("966550002222").await;
+    all_applied(&stage.world.database().await).await;
     assert_eq!(told(&stage).await, "suspect open");
 }
 

@@ -258,6 +258,8 @@ fn main() {
         evolution_suspicion::suspicion_remembers_a_relapse,
         evolution_suspicion::suspicion_ends_without_a_message_where_the_server_says_so,
         evolution_suspicion::suspicion_finds_who_is_connected_and_dead,
+        evolution_suspicion::suspicion_does_not_fall_on_who_is_not_heard,
+        evolution_suspicion::suspicion_falls_on_another_number,
         evolution_suspicion::suspicion_counts_what_whatsapp_does_not_take,
         evolution_suspicion::suspicion_or_not_what_is_held_leaves_with_the_report,
         evolution_suspicion::suspicion_of_a_meta_number_waits_as_long_as_meta_says,

@@ -1,7 +1,7 @@
 //! What Evolution says, of the instance whose address it called.
 
 use jiff::Timestamp;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::reports::{self, Reported};
 use super::{Applied, wishes};
@@ -11,7 +11,7 @@ use crate::domain::id::DeliveryKey;
 use crate::domain::instance::Connection;
 use crate::store::callbacks::Callback;
 use crate::store::reports::{Named, Sender, WentOut, recognise};
-use crate::store::{Db, StoreError, aliases, instances, recipients, suspicions};
+use crate::store::{Db, StoreError, acknowledgements, aliases, instances, recipients};
 
 /// A message that went out is recognised by its text only after this time: until then the call that sent it may be under
 /// way, and its answer tells better.
@@ -66,14 +66,14 @@ pub(super) async fn apply(
     for update in others.iter().filter(|_| !callback.heard) {
         match update {
             Update::Inbound { .. } => applied.owed.extend(hear(db, sender, update).await?),
-            Update::Connection { state, code } => {
-                applied.opened |= connected(db, sender, (*state, *code), callback.received_at).await?;
+            Update::Connection { .. } => {
+                applied.opened |= connected(db, sender, update, callback.received_at).await?;
             }
             Update::Status { .. } | Update::WentOut { .. } => {}
         }
     }
     for recipient in rejected {
-        suspicions::rejected(db, sender, &recipient).await?;
+        acknowledgements::rejected(db, sender, &recipient, callback.received_at).await?;
     }
     // Last, because every callback of the instance's changes the same row.
     if in_touch && !callback.heard {
@@ -145,7 +145,7 @@ async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<
 
 /// WhatsApp was heard of through the instance. Whether it is open by that: it was suspect because nothing was.
 async fn heard_of(db: &impl Db, sender: (i64, &str), at: Timestamp) -> Result<bool, StoreError> {
-    if !suspicions::heard(db, sender, at).await? || !instances::recovered(db, sender).await? {
+    if !acknowledgements::heard(db, sender, at).await? || !instances::recovered(db, sender).await? {
         return Ok(false);
     }
     let (account_id, instance_id) = sender;
@@ -157,12 +157,25 @@ async fn heard_of(db: &impl Db, sender: (i64, &str), at: Timestamp) -> Result<bo
 async fn connected(
     db: &impl Db,
     sender: (i64, &str),
-    (state, code): (Connection, Option<i64>),
+    update: &Update,
     at: Timestamp,
 ) -> Result<bool, StoreError> {
+    let Update::Connection { state, code, number } = update else { return Ok(false) };
     let (account_id, instance_id) = sender;
     let code_shown = code.map(|code| format!(" (code {code})")).unwrap_or_default();
-    let why = format!("evolution reports {}{code_shown}", state.as_str());
+    let mut why = format!("evolution reports {}{code_shown}", state.as_str());
+    let mut state = *state;
+    // Whoever paired it with another phone may not have meant to: the customer's people would hear from a stranger.
+    if let Some(number) = number
+        && !instances::is_own_number(db, sender, number).await?
+    {
+        error!(
+            account_id,
+            instance_id, "the instance is connected with another number than before; it is held"
+        );
+        (state, why) =
+            (Connection::Suspect, "evolution reports open with another number than before".to_owned());
+    }
     let changed = instances::report_connection(db, sender, state, &why, at).await?;
     info!(account_id, instance_id, state = state.as_str(), code, changed, "a connection was reported");
     Ok(changed && state == Connection::Open)

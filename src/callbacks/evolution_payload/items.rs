@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::jid::{Person, person};
+use super::jid::{Jid, Person, person};
 use super::{Read, ReportedStatus, Update};
 use crate::callbacks::json::text;
 use crate::domain::instance::Connection;
@@ -157,7 +157,11 @@ pub(super) fn connection(item: &Value, _: Timestamp) -> Read {
         Some("close" | "refused") => Connection::Close,
         _ => return Read::Unreadable,
     };
-    Read::Is(Update::Connection { state, code: item["statusReason"].as_i64() })
+    let number = match Jid::read(&item["wuid"], false) {
+        Some(Jid::Phone(number)) if state == Connection::Open => Some(number),
+        _ => None,
+    };
+    Read::Is(Update::Connection { state, code: item["statusReason"].as_i64(), number })
 }
 
 /// `status.instance`: comes before the last `close` of a session, or after it.
@@ -165,7 +169,7 @@ pub(super) fn session_state(item: &Value, _: Timestamp) -> Read {
     match item["status"].as_str() {
         Some("closed") => {
             let code = item["disconnectionReasonCode"].as_i64();
-            Read::Is(Update::Connection { state: Connection::Close, code })
+            Read::Is(Update::Connection { state: Connection::Close, code, number: None })
         }
         _ => Read::Unreadable,
     }

@@ -70,6 +70,8 @@ pub enum Update {
         state: Connection,
         /// Why, in the numbers of Evolution's library.
         code: Option<i64>,
+        /// The number it is connected with, digits only.
+        number: Option<String>,
     },
 }
 
@@ -130,7 +132,7 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Result<Payload, NotAnObject
         "connection.update" => items::connection,
         "status.instance" => items::session_state,
         "logout.instance" | "remove.instance" => {
-            payload.updates.push(Update::Connection { state: Connection::Close, code: None });
+            payload.updates.push(Update::Connection { state: Connection::Close, code: None, number: None });
             return Ok(payload);
         }
         // What was sent stays sent, an edited word is no new one, and pairing is between the operator and Evolution.

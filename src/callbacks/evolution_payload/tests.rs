@@ -34,8 +34,9 @@ fn line(update: &Update) -> String {
             let (from, lid, replied_to) = (opt(from), opt(lid), opt(replied_to));
             format!("inbound {id} {from} {lid} [{}] {replied_to} {}", texts.join("|"), at.as_second())
         }
-        Update::Connection { state, code } => {
-            format!("connection {} {}", state.as_str(), code.map_or("-".to_owned(), |code| code.to_string()))
+        Update::Connection { state, code, number } => {
+            let code = code.map_or("-".to_owned(), |code| code.to_string());
+            format!("connection {} {code} {}", state.as_str(), opt(number))
         }
     }
 }
@@ -141,15 +142,15 @@ const CASES: &[(&str, &[&str], usize)] = &[
     ("send_message_in_capitals", &["out {O} {N} - [Your parcel 77-310 is at the counter.]"], 0),
     ("delete_of_ours", &[], 0),
     ("delete_of_ours_with_status", &[], 0),
-    ("connection_open", &["connection open 200"], 0),
-    ("connection_connecting", &["connection connecting 200"], 0),
-    ("connection_logged_out", &["connection close 401"], 0),
-    ("connection_banned", &["connection close 403"], 0),
-    ("connection_refused", &["connection close 428"], 0),
+    ("connection_open", &["connection open 200 966533339999"], 0),
+    ("connection_connecting", &["connection connecting 200 -"], 0),
+    ("connection_logged_out", &["connection close 401 -"], 0),
+    ("connection_banned", &["connection close 403 -"], 0),
+    ("connection_refused", &["connection close 428 -"], 0),
     ("connection_of_an_unknown_word", &[], 1),
-    ("status_instance_closed", &["connection close 401"], 0),
-    ("logout_instance", &["connection close -"], 0),
-    ("remove_instance", &["connection close -"], 0),
+    ("status_instance_closed", &["connection close 401 -"], 0),
+    ("logout_instance", &["connection close - -"], 0),
+    ("remove_instance", &["connection close - -"], 0),
     ("qrcode_updated", &[], 0),
     ("qrcode_limit", &[], 0),
     ("presence", &[], 1),

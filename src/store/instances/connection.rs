@@ -70,7 +70,10 @@ async fn change(
         ), changed as (
             update instances n
             set connection = $3, connection_by = $5, connection_at = coalesce($7::timestamptz, now()),
-                probe = null, hold_reason = case when $3 <> 'open' then coalesce($6::text, n.hold_reason)
+                probe = null,
+                -- Whatever number it has now, an operator who opens it has seen to it.
+                own_number = case when $5 = 'operator' and $3 = 'open' then null else n.own_number end,
+                hold_reason = case when $3 <> 'open' then coalesce($6::text, n.hold_reason)
                                    when n.hold_until > now() then n.hold_reason end
             from before
             where n.account_id = $1 and n.instance_id = $2

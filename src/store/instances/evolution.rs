@@ -60,6 +60,27 @@ pub async fn evolution(
     Ok(rows.first().map(|row| Some(row).filter(is_evolution).map(EvolutionRow::from)))
 }
 
+/// Whether an instance that is connected with this number was so before; the first time it is told, it is.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn is_own_number(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    number: &str,
+) -> Result<bool, StoreError> {
+    const KNOWN: &str = "-- instances.own_number
+        select own_number from instances where account_id = $1 and instance_id = $2";
+    const LEARN: &str = "-- instances.learn_own_number
+        update instances set own_number = $3 where account_id = $1 and instance_id = $2";
+    let rows = db.query(KNOWN, &[&account_id, &instance_id]).await?;
+    if let Some(known) = rows.first().and_then(|row| row.get::<_, Option<String>>(0)) {
+        return Ok(known == number);
+    }
+    db.execute(LEARN, &[&account_id, &instance_id, &number]).await?;
+    Ok(true)
+}
+
 /// Changes what the instance's callbacks are known by. What was heard through another address does not count any more.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 
 pub use self::connection::{recovered, report_connection, set_connection};
-pub use self::evolution::{CallbackAddress, EvolutionRow, evolution, set_callback_address};
+pub use self::evolution::{CallbackAddress, EvolutionRow, evolution, is_own_number, set_callback_address};
 pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
 use crate::domain::instance::{OnUnknown, Provider};
