@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatepost::runtime::clock::Clock;
 use hmac::{Hmac, KeyInit, Mac};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -17,7 +17,7 @@ use crate::support::world::World;
 
 /// A token as Evolution makes them, that ends so many seconds from now.
 fn token(key: &str, algorithm: &str, ends_in: i64) -> String {
-    let now = Timestamp::now().as_second();
+    let now = Clock::system().now().as_second();
     let claims =
         json!({"iat": now + ends_in - 600, "exp": now + ends_in, "app": "evolution", "action": "webhook"});
     let header = json!({"alg": algorithm, "typ": "JWT"});

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use gatepost::runtime::clock::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -211,10 +212,10 @@ async fn send(
 /// A message as the server keeps it.
 pub fn record(sent: &Value, id: &str) -> Value {
     let jid = format!("{}@s.whatsapp.net", sent["number"].as_str().expect("a number"));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let now = Clock::system().now();
     json!({
         "id": format!("row of {id}"), "key": {"remoteJid": jid, "fromMe": true, "id": id}, "pushName": "Shop",
-        "messageType": "conversation", "message": {"conversation": sent["text"]}, "messageTimestamp": now.as_secs(),
+        "messageType": "conversation", "message": {"conversation": sent["text"]}, "messageTimestamp": now.as_second(),
         "source": "web", "MessageUpdate": [],
     })
 }
