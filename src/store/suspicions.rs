@@ -121,16 +121,21 @@ pub async fn try_one(
               and n.probe is null and s.probe_at <= now() and (n.hold_until is null or n.hold_until <= now())
             for update of n
         ), waiting as materialized (
-            -- One that may not leave yet, as what was refused a moment ago, is waited for.
+            -- One that may not leave yet, as what was refused a moment ago, is waited for. Found among what is due first, of
+            -- which what is held is always part, so that nobody's old messages are read through.
             select m.account_id, m.message_id, h.instance_id, m.ready from held h
             cross join lateral (
-                select account_id, message_id, m.not_before is null or m.not_before <= now() as ready from messages m
-                where m.account_id = h.account_id and m.instance_id = h.instance_id and m.due_at is not null
+                select m.account_id, m.message_id, m.not_before is null or m.not_before <= now() as ready
+                from (values ('priority'), ('standard')) l(lane)
+                cross join lateral (
+                    select account_id, message_id, instance_id, lane, due_at, status, unsent, in_flight, lease, not_before,
+                           expires_at
+                    from messages where lane = l.lane and due_at is not null order by due_at limit 10000) m
+                where m.account_id = h.account_id and m.instance_id = h.instance_id
                   and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
                   and m.lease is null and (m.not_before is null or m.not_before <= now() + interval '1 minute')
                   and m.expires_at > now() + interval '5 seconds'
-                order by ready desc, m.lane, m.due_at limit 1
-                for update skip locked) m
+                order by ready desc, m.lane, m.due_at limit 1) m
         ), let_through as (
             update instances n set probe = w.message_id from waiting w
             where w.ready and n.account_id = w.account_id and n.instance_id = w.instance_id
@@ -139,7 +144,8 @@ pub async fn try_one(
             where w.ready and s.account_id = w.account_id and s.instance_id = w.instance_id
         ), made_due as (
             update messages m set due_at = now() from waiting w
-            where w.ready and m.account_id = w.account_id and m.message_id = w.message_id
+            where w.ready and m.account_id = w.account_id and m.message_id = w.message_id and m.lease is null
+              and not m.in_flight
         )
         select h.cause, h.tries = 0, w.ready from held h left join waiting w on true";
     let rows = db.query(SQL, &[&account_id, &instance_id, &millis(limit)]).await?;
