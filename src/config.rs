@@ -105,6 +105,10 @@ pub struct Config {
     /// `GATEPOST_CONNECTION_POLL_MS`: how often `sweep` looks at the connection of an Evolution instance that is not open;
     /// at an open one a quarter as often.
     pub connection_poll: Duration,
+    /// `GATEPOST_PROBE_MS`: how long a suspect Evolution instance rests before it is tried by one message.
+    pub probe_pause: Duration,
+    /// `GATEPOST_SILENCE_MS`: how long nothing may be acknowledged of what an open Evolution instance sent to several people.
+    pub silence: Duration,
     /// `GATEPOST_RULES_FILE`: the operator's own rules; `None`: the built-in ones.
     pub rules_file: Option<PathBuf>,
     /// `GATEPOST_CODES_PER_TEN_MINUTES`: one-time codes one recipient may be sent within ten minutes.
@@ -179,6 +183,8 @@ impl Config {
             unknown_deadline: millis("GATEPOST_UNKNOWN_DEADLINE_MS", 600_000)?,
             sweep_interval: millis("GATEPOST_SWEEP_INTERVAL_MS", 250)?,
             connection_poll: millis("GATEPOST_CONNECTION_POLL_MS", 15_000)?,
+            probe_pause: millis("GATEPOST_PROBE_MS", 30_000)?,
+            silence: millis("GATEPOST_SILENCE_MS", 600_000)?,
             rules_file: lookup("GATEPOST_RULES_FILE").map(PathBuf::from),
             codes_per_ten_minutes: number("GATEPOST_CODES_PER_TEN_MINUTES", 5)?,
             codes_per_day: number("GATEPOST_CODES_PER_DAY", 15)?,

@@ -57,6 +57,8 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
         publisher,
         app_secret: parts.config.meta_app_secret.clone(),
         verify_token: parts.config.meta_verify_token.clone(),
+        secret_key: parts.config.secret_key.clone(),
+        clock: parts.clock.clone(),
     };
     let (received, applying) = callbacks::start(providers, parts.stop.clone());
 

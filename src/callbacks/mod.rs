@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::reported_status::ReportedStatus;
 use crate::broker::Publisher;
 use crate::config::Hidden;
+use crate::runtime::clock::Clock;
+use crate::runtime::secrets::SecretKey;
 use crate::store::Pool;
 
 /// What the receiving side shares.
@@ -30,6 +32,8 @@ struct Receiver {
     pool: Pool,
     app_secret: Option<Hidden>,
     verify_token: Option<Hidden>,
+    secret_key: SecretKey,
+    clock: Clock,
     arrived: Arc<Notify>,
     /// Bodies being read: each may be 4 MiB, and who sends it is not known yet.
     reading: Semaphore,
@@ -52,6 +56,10 @@ pub struct Parts {
     pub app_secret: Option<Hidden>,
     /// Expected in Meta's handshake.
     pub verify_token: Option<Hidden>,
+    /// What the keys of Evolution's tokens are sealed with.
+    pub secret_key: SecretKey,
+    /// The time, by which those tokens end.
+    pub clock: Clock,
 }
 
 /// The providers' side of the gateway, and the task that applies what arrives, until `stop`.
@@ -62,6 +70,8 @@ pub fn start(parts: Parts, stop: CancellationToken) -> (Router, JoinHandle<()>) 
         pool: parts.pool,
         app_secret: parts.app_secret,
         verify_token: parts.verify_token,
+        secret_key: parts.secret_key,
+        clock: parts.clock,
         arrived,
         reading: Semaphore::new(READING),
         looking: Semaphore::new(LOOKING),

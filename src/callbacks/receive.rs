@@ -7,16 +7,19 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tracing::{error, warn};
 
-use super::{Receiver, first_phone_number, signature};
+use super::{Receiver, evolution_payload, first_phone_number, signature};
 use crate::domain::refusal::Refusal;
+use crate::runtime::jwt;
 use crate::runtime::secrets::{equal, sha256};
+use crate::store::senders::Called;
 use crate::store::{StoreError, callbacks, senders};
 
 /// Meta documents bodies of up to 3 MB.
@@ -85,14 +88,19 @@ pub(super) async fn receive(
     }
 }
 
-/// Takes a callback of Evolution's. Its address is all that vouches for it: the body is neither signed nor trusted to name
-/// its instance. Refused with 401, Evolution does not try again; with 500 it does, for about twenty minutes.
+/// How long a token that Evolution signed counts after its end: it makes one for each event, good for ten minutes, and
+/// posts the event with it for twenty minutes and more. Its clock may differ as well.
+const JWT_LEEWAY: SignedDuration = SignedDuration::from_mins(30);
+
+/// Takes a callback of Evolution's. Its address vouches for it, and where that was asked for a token as well: the body is
+/// neither signed nor trusted to name its instance. Refused with 401, Evolution does not try again; with 500 it does, for about twenty minutes.
 pub(super) async fn receive_evolution(
     State(receiver): State<Arc<Receiver>>,
     Path(token): Path<String>,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match take_evolution(&receiver, &token, body).await {
+    match take_evolution(&receiver, &token, &headers, body).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => {
             warn!(error = refusal.code(), "refused a callback of Evolution's");
@@ -101,9 +109,27 @@ pub(super) async fn receive_evolution(
     }
 }
 
-async fn take_evolution(receiver: &Receiver, token: &str, body: Body) -> Result<(), Refusal> {
-    let (account_id, instance_id) = named_by(receiver, token).await?;
+async fn take_evolution(
+    receiver: &Receiver,
+    token: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Refusal> {
+    let called = named_by(receiver, token).await?;
+    // Answered as if the address were nobody's: who cannot vouch for an event need not learn more.
+    if !vouched_for(receiver, &called, headers)? {
+        return Err(Refusal::UnknownCallbackToken);
+    }
+    let Called { account_id, instance_id, .. } = called;
     let body = read(receiver, body).await?;
+    // What nothing follows from is not kept: it may hold a secret.
+    let Some(body) = evolution_payload::worth_keeping(&body) else {
+        warn!(
+            account_id,
+            instance_id, "a callback that may hold a secret, and of which nothing follows, is not kept"
+        );
+        return Ok(());
+    };
     // The same body may come to two instances, and is two callbacks then.
     let hash = sha256(&[instance_id.as_bytes(), b"\n", &body].concat());
     let store = async {
@@ -113,9 +139,24 @@ async fn take_evolution(receiver: &Receiver, token: &str, body: Body) -> Result<
     stored(receiver, store.await)
 }
 
+/// Whether the request carries what the instance's server was told to send.
+fn vouched_for(receiver: &Receiver, called: &Called, headers: &HeaderMap) -> Result<bool, Refusal> {
+    let Some(sealed) = &called.jwt_key_sealed else { return Ok(true) };
+    let context = senders::callback_context(called.account_id, &called.instance_id);
+    let key = receiver.secret_key.open(&context, sealed).map_err(|error| {
+        error!(account_id = called.account_id, instance_id = called.instance_id, %error, "cannot check a callback");
+        Refusal::Internal
+    })?;
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Ok(token.is_some_and(|(_, token)| jwt::is_valid(token.trim(), &key, receiver.clock.now(), JWT_LEEWAY)))
+}
+
 /// The instance whose address has that token. Tokens are found by their hash, so nothing secret is compared byte by byte,
 /// and few are looked up at once, known or not.
-async fn named_by(receiver: &Receiver, token: &str) -> Result<(i64, String), Refusal> {
+async fn named_by(receiver: &Receiver, token: &str) -> Result<Called, Refusal> {
     let possible = TOKEN_LENGTHS.contains(&token.len())
         && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     if !possible {

@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use super::recorder::{Affected, Finished};
+use super::affected;
+use super::recorder::Finished;
 use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
 use crate::config::Environment;
@@ -72,6 +73,7 @@ pub(super) struct Caller {
     environment: Environment,
     call_timeout: Duration,
     unknown_deadline: Duration,
+    probe_pause: Duration,
     outcomes: Mutex<Option<mpsc::Sender<Finished>>>,
     calls: TaskTracker,
 }
@@ -89,6 +91,7 @@ impl Caller {
             environment: parts.config.environment,
             call_timeout: parts.config.provider_timeout,
             unknown_deadline: parts.config.unknown_deadline,
+            probe_pause: parts.config.probe_pause,
             outcomes: Mutex::new(Some(outcomes)),
             calls,
         }
@@ -212,7 +215,8 @@ impl Caller {
             error: (next == Next::Failed).then_some(shown_error(outcome)),
             call: Some(attempt_row(message.call, outcome)),
         };
-        Finished { record, affected: affected(message, outcome, &attempt), ticket }
+        let affected = affected::of(message, outcome, took, self.probe_pause);
+        Finished { record, affected, ticket }
     }
 }
 
@@ -248,17 +252,4 @@ fn attempt_row(number: i16, outcome: &Outcome) -> Call {
         }
     }
     call
-}
-
-/// What the outcome means for others than this message.
-fn affected(message: &Begun, outcome: &Outcome, attempt: &Attempt) -> Vec<Affected> {
-    let Outcome::Failed(failure) = outcome else { return Vec::new() };
-    let affected = |effect| Affected {
-        account_id: message.key.account_id,
-        instance_id: message.instance_id.clone(),
-        recipient: message.recipient.clone(),
-        reason: failure.reason.clone(),
-        effect,
-    };
-    failure.effects(attempt.call).into_iter().map(affected).collect()
 }

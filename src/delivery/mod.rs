@@ -9,6 +9,7 @@
 //! No connection to the database is held while the provider is called. A worker that dies leaves leases that end: what
 //! was merely claimed is claimed again, what was being called becomes unknown.
 
+mod affected;
 mod call;
 mod lane;
 mod recorder;

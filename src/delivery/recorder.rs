@@ -4,17 +4,23 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
+use uuid::Uuid;
 
+use super::affected::{Affected, How};
 use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
 use crate::domain::effect::Effect;
 use crate::domain::id::DeliveryKey;
+use crate::domain::instance::Provider;
 use crate::domain::job::Kind;
+use crate::domain::outcome::Outcome;
+use crate::domain::suspicion::{self, Verdict};
 use crate::runtime::retry::until_ok;
+use crate::store::acknowledgements::{self, Taken};
 use crate::store::effects::{self, Concerned};
 use crate::store::outcomes::{self, Record};
-use crate::store::{Pool, StoreError};
+use crate::store::{Pool, Session, StoreError, instances, suspicions};
 
 /// Most outcomes in one commit.
 const BATCH: usize = 256;
@@ -24,15 +30,6 @@ pub(super) struct Finished {
     pub(super) record: Record,
     pub(super) affected: Vec<Affected>,
     pub(super) ticket: Ticket,
-}
-
-/// What an outcome means for others than its message.
-pub(super) struct Affected {
-    pub(super) account_id: i64,
-    pub(super) instance_id: String,
-    pub(super) recipient: String,
-    pub(super) reason: String,
-    pub(super) effect: Effect,
 }
 
 /// Records outcomes.
@@ -109,21 +106,77 @@ impl Recorder {
         }
     }
 
-    async fn apply(&self, affected: &Affected) -> Result<Vec<DeliveryKey>, StoreError> {
-        let Affected { account_id, instance_id, recipient, reason, effect } = affected;
-        let session = self.pool.get().await?;
-        match effect {
-            Effect::Hold { pause, reach } => {
-                let (pause_s, reach) = (pause.as_secs(), reach.as_str());
-                warn!(account_id, instance_id, reason, pause_s, reach, "the sender is throttled");
+    /// The message that was let through shows whether its sender can send: if so, the others follow.
+    async fn tried(
+        &self,
+        session: &Session,
+        sender: (i64, &str),
+        message_id: Uuid,
+        (provider, outcome): (Provider, &Outcome),
+    ) -> Result<(), StoreError> {
+        let (account_id, instance_id) = sender;
+        let Some(cause) = suspicions::tried_by(session, sender, message_id).await? else { return Ok(()) };
+        let verdict = suspicion::verdict(cause, outcome);
+        info!(account_id, instance_id, ?cause, ?verdict, "a suspect sender was tried");
+        match verdict {
+            Verdict::Recovered => {
+                if instances::recovered(session, sender).await? {
+                    self.wake(sender);
+                }
             }
-            Effect::Suspect => {
-                error!(account_id, instance_id, reason, "the provider refuses the sender; it is held");
+            Verdict::Failed => {
+                let at_least = suspicion::tried_again_after(provider, outcome);
+                suspicions::failed(session, sender, message_id, at_least).await?;
             }
-            Effect::DelayPair { .. } | Effect::OptOut | Effect::CoolDown { .. } => {}
+            Verdict::Open => {}
         }
-        let concerned =
-            Concerned { account_id: *account_id, instance_id, recipient: Some(recipient), reason };
-        effects::carry_out(&session, concerned, *effect).await
+        Ok(())
+    }
+
+    /// What was held leaves, without keeping the next outcomes waiting.
+    fn wake(&self, (account_id, instance_id): (i64, &str)) {
+        let (pool, instance_id) = (self.pool.clone(), instance_id.to_owned());
+        self.publishing.spawn(async move {
+            let woken = async { instances::wake(&pool.get().await?, (account_id, &instance_id)).await };
+            if let Err(error) = woken.await {
+                warn!(account_id, instance_id, %error, "what was held leaves some seconds later");
+            }
+        });
+    }
+
+    async fn apply(&self, affected: &Affected) -> Result<Vec<DeliveryKey>, StoreError> {
+        let Affected { account_id, instance_id, recipient, how } = affected;
+        let (account_id, sender) = (*account_id, (*account_id, instance_id.as_str()));
+        let session = self.pool.get().await?;
+        match how {
+            How::Failed { effect, reason } => {
+                log(sender, effect, reason);
+                let concerned = Concerned { account_id, instance_id, recipient: Some(recipient), reason };
+                effects::carry_out(&session, concerned, *effect).await
+            }
+            How::Taken { provider_message_id, ago } => {
+                let taken = Taken { recipient, provider_message_id, ago: *ago };
+                acknowledgements::taken(&session, sender, taken).await?;
+                Ok(Vec::new())
+            }
+            How::Tried { message_id, provider, outcome } => {
+                self.tried(&session, sender, *message_id, (*provider, outcome)).await?;
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+/// Tells operators of what stops more than one message.
+fn log((account_id, instance_id): (i64, &str), effect: &Effect, reason: &str) {
+    match effect {
+        Effect::Hold { pause, reach } => {
+            let (pause_s, reach) = (pause.as_secs(), reach.as_str());
+            warn!(account_id, instance_id, reason, pause_s, reach, "the sender is throttled");
+        }
+        Effect::Suspect { .. } => {
+            error!(account_id, instance_id, reason, "the provider refuses the sender; it is held");
+        }
+        Effect::DelayPair { .. } | Effect::OptOut | Effect::CoolDown { .. } => {}
     }
 }

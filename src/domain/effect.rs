@@ -15,8 +15,11 @@ pub enum Effect {
         /// [`Scope::Sender`], [`Scope::Account`] or [`Scope::App`].
         reach: Scope,
     },
-    /// The provider refuses the sender itself: somebody must look.
-    Suspect,
+    /// The provider refuses the sender itself: its messages wait.
+    Suspect {
+        /// After what time it is tried by one message; `None`: an operator must look.
+        heals_after: Option<Duration>,
+    },
     /// The sender leaves this recipient alone for a while.
     DelayPair {
         /// For how long.
@@ -32,9 +35,10 @@ pub enum Effect {
 }
 
 impl Failure {
-    /// What has to be done about others; `call` is the number of the message's call, from 1.
+    /// What has to be done about others; `call` is the number of the message's call, from 1, and `heals_after` the time after
+    /// which a sender that is refused may be tried, see [`heals_after`](super::suspicion::heals_after).
     #[must_use]
-    pub fn effects(&self, call: u8) -> Vec<Effect> {
+    pub fn effects(&self, call: u8, heals_after: Option<Duration>) -> Vec<Effect> {
         let hold = |reach| Effect::Hold { pause: self.retry_after.unwrap_or(THROTTLE_PAUSE), reach };
         let first = match self.class {
             Class::ThrottleSender => Some(hold(self.scope)),
@@ -42,7 +46,7 @@ impl Failure {
             Class::ThrottlePair => {
                 Some(Effect::DelayPair { pause: self.retry_after.unwrap_or(pair_pause(call)) })
             }
-            Class::Instance => Some(Effect::Suspect),
+            Class::Instance => Some(Effect::Suspect { heals_after }),
             Class::Recipient => self.retry_after.map(|pause| Effect::CoolDown { pause }),
             Class::Retry | Class::Permanent | Class::Window | Class::Unknown => None,
         };
@@ -107,17 +111,20 @@ mod tests {
                 failure(Class::ThrottlePair, Some(MINUTE), Scope::Pair),
                 vec![Effect::DelayPair { pause: MINUTE }],
             ),
-            (failure(Class::Instance, Some(MINUTE), Scope::Sender), vec![Effect::Suspect]),
+            (
+                failure(Class::Instance, Some(MINUTE), Scope::Sender),
+                vec![Effect::Suspect { heals_after: Some(seconds(7)) }],
+            ),
             (failure(Class::Recipient, None, Scope::Message), vec![]),
             (failure(Class::Recipient, Some(MINUTE), Scope::Pair), vec![Effect::CoolDown { pause: MINUTE }]),
             (failure(Class::Permanent, None, Scope::Message), vec![]),
             (failure(Class::Window, None, Scope::Message), vec![]),
         ];
         for (failure, expected) in rows {
-            assert_eq!(failure.effects(3), expected, "{failure:?}");
+            assert_eq!(failure.effects(3, Some(seconds(7))), expected, "{failure:?}");
         }
         let stopped = Failure { opt_out: true, ..Failure::new(Class::Recipient, "why") };
-        assert_eq!(stopped.effects(1), [Effect::OptOut]);
+        assert_eq!(stopped.effects(1, None), [Effect::OptOut]);
     }
 
     #[test]

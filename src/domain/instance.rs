@@ -63,7 +63,8 @@ pub enum Connection {
     Connecting,
     /// It cannot: sends are refused at once.
     Close,
-    /// The provider refused the sender itself: messages are held until somebody has looked.
+    /// It may be unable to send, whatever it calls itself: messages are held until one of them has shown otherwise, or an
+    /// operator says so.
     Suspect,
 }
 
@@ -124,66 +125,37 @@ impl Connection {
     }
 }
 
-/// What is known of a connection that is looked at from time to time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watch {
-    /// Its state.
-    pub connection: Connection,
-    /// How often it was opened after being suspect, without having been found open since.
-    pub revivals: u16,
-}
-
-impl Watch {
+impl Connection {
     /// Open connections are looked at less often by this factor: sends show soonest that one is not.
     const OPEN_FACTOR: u32 = 4;
-    /// The longest wait for the look after a connection that was suspect was opened.
-    const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-    /// What is known after the provider said that it is `found`.
+    /// What is known after the provider, asked, said that it is `found`.
     ///
     /// A closed connection counts only when it is found twice, because a server that has just started calls all of its
-    /// connections closed; between the two, messages are held. A suspect one is as good as the provider says once it is
-    /// open, but nothing else is said by that: it held everything before.
+    /// connections closed; between the two, messages are held. A suspect one stays so: it may be called open, and was when
+    /// it could not send. One message will show.
     #[must_use]
-    pub fn found(self, found: Connection) -> Self {
-        match (self.connection, found) {
-            (Connection::Suspect, Connection::Open) => {
-                Self { connection: found, revivals: self.revivals.saturating_add(1) }
-            }
-            (Connection::Suspect, _) => self,
-            (Connection::Open, Connection::Open) => Self { connection: found, revivals: 0 },
-            (Connection::Open, Connection::Close) => Self { connection: Connection::Connecting, ..self },
-            (Connection::Open | Connection::Connecting | Connection::Close, _) => {
-                Self { connection: found, ..self }
-            }
+    pub fn found(self, found: Self) -> Self {
+        match (self, found) {
+            (Self::Suspect, _) => self,
+            (Self::Open, Self::Close) => Self::Connecting,
+            (Self::Open | Self::Connecting | Self::Close, _) => found,
         }
     }
 
-    /// How long until the next look. Where the provider calls a connection open that sends find closed, each revival
-    /// doubles it, so that both do not alternate for ever.
+    /// How long until it is looked at again.
     #[must_use]
     pub fn pause(self, interval: Duration) -> Duration {
-        match self.connection {
-            Connection::Open => {
-                let doubled = 1_u32.checked_shl(u32::from(self.revivals).min(20)).unwrap_or(u32::MAX);
-                let longest = Self::LONGEST_PAUSE.max(interval);
-                interval.saturating_mul(Self::OPEN_FACTOR).saturating_mul(doubled).min(longest)
-            }
-            Connection::Connecting | Connection::Close | Connection::Suspect => interval,
+        match self {
+            Self::Open => interval.saturating_mul(Self::OPEN_FACTOR),
+            Self::Connecting | Self::Close | Self::Suspect => interval,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::Connection::{self, Close, Connecting, Open, Suspect};
-    use super::Watch;
-
-    fn after(connection: Connection, found: Connection) -> Connection {
-        Watch { connection, revivals: 0 }.found(found).connection
-    }
+    use super::Connection::{Close, Connecting, Open, Suspect};
 
     #[test]
     fn a_connection_follows_what_is_found() {
@@ -195,38 +167,21 @@ mod tests {
             (Close, Open, Open),
             (Close, Connecting, Connecting),
             (Close, Close, Close),
-            (Suspect, Open, Open),
         ] {
-            assert_eq!(after(known, found), now, "{known:?} {found:?}");
+            assert_eq!(known.found(found), now, "{known:?} {found:?}");
         }
     }
 
     #[test]
     fn closed_counts_when_it_is_found_twice() {
-        let once = after(Open, Close);
-        assert_eq!((once, after(once, Close)), (Connecting, Close));
+        let once = Open.found(Close);
+        assert_eq!((once, once.found(Close)), (Connecting, Close));
     }
 
     #[test]
-    fn what_is_suspect_stays_so_until_it_is_found_open() {
-        assert_eq!(after(Suspect, Close), Suspect);
-        assert_eq!(after(Suspect, Connecting), Suspect);
-    }
-
-    #[test]
-    fn each_revival_doubles_the_wait_until_it_is_found_open() {
-        let interval = Duration::from_secs(15);
-        let mut watch = Watch { connection: Open, revivals: 0 };
-        let mut pauses = Vec::new();
-        for _ in 0..8 {
-            pauses.push(watch.pause(interval).as_secs());
-            watch = Watch { connection: Suspect, ..watch };
-            assert_eq!(watch.pause(interval), interval);
-            watch = watch.found(Open);
+    fn what_is_suspect_stays_so_whatever_is_found() {
+        for found in [Open, Connecting, Close, Suspect] {
+            assert_eq!(Suspect.found(found), Suspect);
         }
-        assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        assert_eq!(watch.found(Open), Watch { connection: Open, revivals: 0 });
-        let long = Watch { connection: Open, revivals: u16::MAX };
-        assert_eq!(long.pause(Duration::from_secs(86_400)), Duration::from_secs(86_400));
     }
 }

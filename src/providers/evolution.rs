@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Serialize;
 
+use super::evolution_records::{self as records, Page};
+pub use super::evolution_records::{Found, Wanted};
 use super::evolution_wire::{self as wire, Refusal};
 use super::http::{self, Body, Broken};
 use super::{ClientError, ClientSettings, Outgoing};
 use crate::domain::instance::Connection;
 use crate::domain::meta_codes::{FEW_ATTEMPTS, RATE_LIMIT_PAUSE};
 use crate::domain::outcome::{Class, Detail, Failure, Outcome};
-
-/// How long a sender rests that lost its connection to WhatsApp: the server opens it again by itself, and may call it open
-/// before it is.
-const RECONNECTING: Duration = Duration::from_secs(30);
 
 /// Sends messages through Evolution servers. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -31,6 +30,20 @@ pub struct Sender<'a> {
     /// The server's API key, or the instance's own.
     pub token: &'a str,
 }
+
+/// What vouches for the events that a server posts to a gateway, as a header of theirs.
+#[derive(Clone, Copy, Serialize)]
+pub enum Vouching<'a> {
+    /// The token itself.
+    #[serde(rename = "X-Gateway-Token")]
+    Token(&'a str),
+    /// A JSON Web Token in `Authorization`, made with this key. Servers from 2.3.0 on do that; older ones send the key.
+    #[serde(rename = "jwt_key")]
+    JwtKey(&'a str),
+}
+
+/// Most pages of records that are looked through for one message.
+const PAGES: u32 = 5;
 
 /// Why something other than a send was not done.
 #[derive(Debug, thiserror::Error)]
@@ -78,14 +91,19 @@ impl EvolutionClient {
         }
     }
 
-    /// Points the events of the sender's instance at `url`; each will carry `token` in the header `X-Gateway-Token`.
+    /// Points the events of the sender's instance at `url`; each will be vouched for in this way.
     ///
     /// # Errors
     ///
     /// [`CallError`]; after [`CallError::NoAnswer`] it may have been done nevertheless.
-    pub async fn set_webhook(&self, sender: &Sender<'_>, url: &str, token: &str) -> Result<(), CallError> {
+    pub async fn set_webhook(
+        &self,
+        sender: &Sender<'_>,
+        url: &str,
+        vouching: Vouching<'_>,
+    ) -> Result<(), CallError> {
         let call = self.call(Method::POST, sender, ["webhook", "set"]).ok_or(CallError::Unusable)?;
-        answer(with_body(call, wire::set_webhook(url, token))).await.map(|_| ())
+        answer(with_body(call, wire::set_webhook(url, vouching))).await.map(|_| ())
     }
 
     /// Asks whether the sender's instance is connected; one that is not loaded, or in a state of another name, is not.
@@ -103,6 +121,45 @@ impl EvolutionClient {
             Some(_) => Ok(Connection::Close),
             None => Err(CallError::NoAnswer("what answers is not an Evolution server")),
         }
+    }
+
+    /// Asks whether the server has a message on record that it was asked to send, by the id that it was proposed, or else as
+    /// the only one of that recipient and text among the latest of that time. That it has none proves nothing: it may not
+    /// keep them.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; then nothing is known.
+    pub async fn find(&self, sender: &Sender<'_>, wanted: &Wanted<'_>) -> Result<Option<Found>, CallError> {
+        if let Some(found) = self.find_by_id(sender, wanted.proposed_id).await? {
+            return Ok(Some(found));
+        }
+        let mut alike = Vec::new();
+        for number in 1..=PAGES {
+            let page = self.page(sender, records::by_time(wanted, number)).await?;
+            alike.extend(page.alike(wanted));
+            if page.is_last(number) {
+                break;
+            }
+        }
+        alike.dedup_by(|one, other| one.provider_message_id == other.provider_message_id);
+        let only = alike.len() == 1;
+        Ok(alike.pop().filter(|_| only))
+    }
+
+    /// Asks whether the server has a message of this id on record that was sent through it.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; then nothing is known.
+    pub async fn find_by_id(&self, sender: &Sender<'_>, id: &str) -> Result<Option<Found>, CallError> {
+        Ok(self.page(sender, records::by_id(id)).await?.with_id(id))
+    }
+
+    async fn page(&self, sender: &Sender<'_>, asked: Vec<u8>) -> Result<Page, CallError> {
+        let call = self.call(Method::POST, sender, ["chat", "findMessages"]).ok_or(CallError::Unusable)?;
+        let body = answer(with_body(call, asked)).await?;
+        Page::read(&body).ok_or(CallError::NoAnswer("what answers is not an Evolution server"))
     }
 
     fn call(&self, method: Method, sender: &Sender<'_>, action: [&str; 2]) -> Option<RequestBuilder> {
@@ -183,9 +240,11 @@ fn explained(code: u16, refusal: &Refusal) -> Option<Failure> {
         (400, "Text is required" | "Group not found") => {
             Some(Failure::new(Class::Permanent, "the request is not valid"))
         }
-        (400 | 500, "Connection Closed") => Some(disconnected("the connection to WhatsApp is closed")),
+        (400 | 500, "Connection Closed") => {
+            Some(Failure::new(Class::Instance, "the connection to WhatsApp is closed"))
+        }
         (500, "Cannot read properties of undefined (reading 'textMessage')") => {
-            Some(disconnected("the instance is not loaded on the Evolution server"))
+            Some(Failure::new(Class::Instance, "the instance is not loaded on the Evolution server"))
         }
         // The look-up of the number, which comes before the send, gave nothing.
         (
@@ -198,11 +257,6 @@ fn explained(code: u16, refusal: &Refusal) -> Option<Failure> {
         }),
         _ => None,
     }
-}
-
-/// The sender cannot send now, but will again without anybody's doing.
-fn disconnected(reason: &str) -> Failure {
-    Failure { retry_after: Some(RECONNECTING), ..Failure::new(Class::Instance, reason) }
 }
 
 /// The answers of proxies that say they reached no server: `HAProxy` and Traefik. Others give the same status for a

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use super::evolution::{CallError, EvolutionClient, Sender};
+use super::evolution::{CallError, EvolutionClient, Sender, Vouching};
 use super::scripted_server::{Server, Step, answer};
 use super::{ClientSettings, Outgoing};
 use crate::domain::instance::Connection;
@@ -215,7 +215,7 @@ async fn a_webhook_is_set_with_its_token_in_a_header() {
     let client = client(AMPLE);
     let set = || async {
         let url = "https://gate.example/callbacks/evolution/t0k";
-        client.set_webhook(&sender(&server.base_url), url, "t0k").await
+        client.set_webhook(&sender(&server.base_url), url, Vouching::Token("t0k")).await
     };
     assert!(set().await.is_ok());
     assert!(matches!(set().await, Err(CallError::Refused(401))));

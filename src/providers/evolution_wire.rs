@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Outgoing;
-use super::evolution::Sender;
+use super::evolution::{Sender, Vouching};
 
 /// The events a gateway acts on.
 const EVENTS: [&str; 7] = [
@@ -58,22 +58,15 @@ struct SetWebhook<'a> {
 struct Webhook<'a> {
     enabled: bool,
     url: &'a str,
-    headers: Headers<'a>,
+    headers: Vouching<'a>,
     by_events: bool,
     base64: bool,
     events: [&'static str; 7],
 }
 
-#[derive(Serialize)]
-struct Headers<'a> {
-    #[serde(rename = "X-Gateway-Token")]
-    token: &'a str,
-}
-
-/// The request that points an instance's events at `url`, each with `token` in a header. Everything is said: left out,
-/// `events` is a fault, and empty it means all.
-pub(super) fn set_webhook(url: &str, token: &str) -> Vec<u8> {
-    let headers = Headers { token };
+/// The request that points an instance's events at `url`, vouched for in this way. Everything is said: left out, `events` is
+/// a fault, and empty it means all.
+pub(super) fn set_webhook(url: &str, headers: Vouching<'_>) -> Vec<u8> {
     json(&SetWebhook {
         webhook: Webhook { enabled: true, url, headers, by_events: false, base64: false, events: EVENTS },
     })
@@ -153,7 +146,13 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outgoing, Refusal, Sender, accepted_id, connection_state, set_webhook, text_message, url};
+    use serde_json::Value;
+
+    use super::{
+        Outgoing, Refusal, Sender, Vouching, accepted_id, connection_state, set_webhook, text_message, url,
+    };
+
+    const WIRE: &str = include_str!("../../tests/fixtures/evolution/wire.json");
 
     fn text(bytes: Vec<u8>) -> String {
         String::from_utf8(bytes).expect("JSON is UTF-8")
@@ -170,10 +169,15 @@ mod tests {
 
     #[test]
     fn a_webhook_is_set_exactly_like_this() {
-        let token = "token-of-the-callbacks";
-        let bytes = set_webhook(&format!("https://gate.example/callbacks/evolution/{token}"), token);
-        let expected = include_str!("../../tests/fixtures/evolution/webhook_set_request.json");
-        assert_eq!(text(bytes), expected.trim_end());
+        let wire: Value = serde_json::from_str(WIRE).expect("JSON");
+        let key = wire["webhook_jwt_vector"]["jwt_key"].as_str().expect("a key");
+        for (sample, vouching) in [
+            ("webhook_set_request", Vouching::Token("token")),
+            ("webhook_set_request_jwt", Vouching::JwtKey(key)),
+        ] {
+            let bytes = set_webhook("https://gatepost.example.net/callbacks/evolution/token", vouching);
+            assert_eq!(serde_json::from_slice::<Value>(&bytes).expect("JSON"), wire[sample], "{sample}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! call proves) is in `http`.
 
 pub mod evolution;
+mod evolution_records;
 mod evolution_wire;
 mod http;
 pub mod meta;

@@ -1,7 +1,8 @@
-//! What every process needs, whatever it does: time, logs, secrets, signals, health, retry loops.
+//! What every process needs, whatever it does: time, logs, secrets and tokens, signals, health, retry loops.
 
 pub mod clock;
 pub mod http;
+pub mod jwt;
 pub mod logging;
 pub mod ops;
 pub mod process;

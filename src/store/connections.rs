@@ -8,8 +8,8 @@ use tokio_postgres::Row;
 use super::{Db, StoreError};
 use crate::domain::instance::Connection;
 
-/// An instance whose connection is to be looked at. It has no `Debug`, because it holds a token, though a sealed one.
-pub struct Look {
+/// An Evolution instance and how its server is reached. It has no `Debug`, because it holds a token, though a sealed one.
+pub struct Server {
     /// The tenant.
     pub account_id: i64,
     /// The instance.
@@ -20,12 +20,36 @@ pub struct Look {
     pub provider_instance: String,
     /// The server's key, encrypted.
     pub token_sealed: Vec<u8>,
+}
+
+/// An instance whose connection is to be looked at.
+pub struct Look {
+    /// Which, and whom to ask.
+    pub server: Server,
     /// Its connection, as far as is known.
     pub connection: Connection,
-    /// How often it was opened after being suspect, without having been found open since.
-    pub revivals: u16,
     /// When it was claimed: what is found is true of then.
     pub claimed_at: Timestamp,
+}
+
+impl Server {
+    /// The account and the instance.
+    #[must_use]
+    pub fn key(&self) -> (i64, &str) {
+        (self.account_id, &self.instance_id)
+    }
+}
+
+impl From<&Row> for Server {
+    fn from(row: &Row) -> Self {
+        Self {
+            account_id: row.get("account_id"),
+            instance_id: row.get("instance_id"),
+            base_url: row.get("base_url"),
+            provider_instance: row.get("provider_instance"),
+            token_sealed: row.get::<_, Option<Vec<u8>>>("token_sealed").unwrap_or_default(),
+        }
+    }
 }
 
 /// Takes up to `most` instances whose connections are due, the longest overdue first, for `lease`: until then nobody else
@@ -36,8 +60,7 @@ pub struct Look {
 pub async fn claim(db: &impl Db, most: i64, lease: Duration) -> Result<Vec<Look>, StoreError> {
     const SQL: &str = "-- connections.claim
         with due as materialized (
-            select n.account_id, n.instance_id, n.base_url, n.provider_instance, n.token_sealed, n.connection,
-                   coalesce(l.revivals, 0::smallint) as revivals
+            select n.account_id, n.instance_id, n.base_url, n.provider_instance, n.token_sealed, n.connection
             from instances n
             left join connection_looks l on l.account_id = n.account_id and l.instance_id = n.instance_id
             where n.provider = 'evolution' and (l.due_at is null or l.due_at <= now())
@@ -56,13 +79,8 @@ pub async fn claim(db: &impl Db, most: i64, lease: Duration) -> Result<Vec<Look>
 fn look(row: &Row) -> Result<Look, StoreError> {
     let connection = Connection::parse(row.get("connection"));
     Ok(Look {
-        account_id: row.get("account_id"),
-        instance_id: row.get("instance_id"),
-        base_url: row.get("base_url"),
-        provider_instance: row.get("provider_instance"),
-        token_sealed: row.get::<_, Option<Vec<u8>>>("token_sealed").unwrap_or_default(),
+        server: Server::from(row),
         connection: connection.ok_or(StoreError::Value("instances.connection"))?,
-        revivals: u16::try_from(row.get::<_, i16>("revivals")).unwrap_or_default(),
         claimed_at: row.get("claimed_at"),
     })
 }
@@ -75,13 +93,11 @@ pub async fn looked(
     db: &impl Db,
     (account_id, instance_id): (i64, &str),
     pause: Duration,
-    revivals: u16,
 ) -> Result<(), StoreError> {
     const SQL: &str = "-- connections.looked
-        update connection_looks set due_at = now() + $3::int8 * interval '1 millisecond', revivals = $4
+        update connection_looks set due_at = now() + $3::int8 * interval '1 millisecond'
         where account_id = $1 and instance_id = $2";
-    let revivals = i16::try_from(revivals).unwrap_or(i16::MAX);
-    db.execute(SQL, &[&account_id, &instance_id, &millis(pause), &revivals]).await?;
+    db.execute(SQL, &[&account_id, &instance_id, &millis(pause)]).await?;
     Ok(())
 }
 

@@ -64,6 +64,8 @@ pub struct Begun {
     pub proposed_id: Option<String>,
     /// The provider's token, sealed.
     pub token_sealed: Vec<u8>,
+    /// It is the one message that a suspect instance may send, to see whether it can.
+    pub probe: bool,
 }
 
 /// How far ahead a slot may be for a worker to wait for it.
@@ -95,7 +97,9 @@ with candidates as materialized (
                      and (s.scope = 'all' or c.purpose <> 'authentication') and ",
     in_force!(),
     ") then 'suppress'
-        when n.paused_at is not null or n.connection <> 'open' or n.hold_until > now()
+        -- Of a suspect sender's messages one is let through.
+        when n.paused_at is not null or n.hold_until > now()
+             or (n.connection <> 'open' and n.probe is distinct from c.message_id)
              or case when c.free_text then n.texts_hold_until else n.templates_hold_until end > now() then 'hold'
         when c.free_text and ",
     outside_window!(),
@@ -245,7 +249,7 @@ const BEGIN: &str = concat!(
         "-- delivery.begin
 with begun as (
     update messages m set status = case when m.status = 'queued' then 'sending' else m.status end, in_flight = true,
-        unsent = false, calls = m.calls + 1,
+        unsent = false, look_ups = 0, calls = m.calls + 1,
         sequence = m.sequence + case when m.status = 'queued' then 1 else 0 end,
         due_at = now() + $4::int8 * interval '1 millisecond',
         not_before = null, slot_at = null, pair_reserved = false, updated_at = now()
@@ -256,14 +260,15 @@ with begun as (
       -- A slot that has long passed was waited out behind a slow provider: calling now would be a burst.
       and m.slot_at > now() - interval '3 seconds'
       and n.account_id = m.account_id and n.instance_id = m.instance_id
-      and n.paused_at is null and n.connection = 'open' and (n.hold_until is null or n.hold_until <= now())
+      and n.paused_at is null and (n.connection = 'open' or n.probe = m.message_id) and (n.hold_until is null or n.hold_until <= now())
       and coalesce(case when m.template is null then n.texts_hold_until else n.templates_hold_until end <= now(), true)
       and not exists (select from suppressions s where s.account_id = m.account_id and s.recipient = m.recipient
                       and (s.scope = 'all' or m.purpose <> 'authentication') and ",
         in_force!(),
         ")
     returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, m.body, m.instance_id, m.sequence,
-              m.request_id, m.expires_at, m.template, k.event_id, n.provider, n.base_url, n.token_sealed,
+              m.request_id, m.expires_at, m.template, k.event_id, n.probe is not distinct from m.message_id as probe,
+              n.provider, n.base_url, n.token_sealed,
               coalesce(n.phone_number_id, n.provider_instance, '') as sender,
               -- Looks like WhatsApp's own ids: 3EB0 and 18 hexadecimal digits.
               case n.provider when 'evolution' then
@@ -284,10 +289,11 @@ with begun as (
         "
 )
 select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, sender, token_sealed,
-       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id, provider, proposed_id, template
+       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id, provider, proposed_id, template,
+       probe
 from begun
 union all
-select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null, null, null, null
+select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null, null, null, null, null
 from owed"
     );
 
@@ -335,6 +341,7 @@ fn read_begun(row: &Row) -> Result<Begun, StoreError> {
         sender: row.get(8),
         proposed_id: row.get(15),
         token_sealed: row.get::<_, Option<Vec<u8>>>(9).unwrap_or_default(),
+        probe: row.get(17),
     })
 }
 

@@ -58,7 +58,7 @@ with due as materialized (
                  else 'no_evidence' end
         -- Resent, but never called again: the first call may have been the one that sent it.
         when m.expires_at <= now() then case when m.status = 'unknown' and m.resent then 'no_evidence' else 'expired' end
-        when n.paused_at is not null or n.connection <> 'open' then 'held'
+        when n.paused_at is not null or (n.connection <> 'open' and n.probe is distinct from m.message_id) then 'held'
         when n.hold_until > now() then 'throttled'
         when $4::int8 is not null then 'busy'
         else 'publish' end as what,

@@ -1,9 +1,11 @@
 //! What a failure does to others than its message, whoever met it: a worker in an answer, the gateway in a callback.
 
 use super::recipients::{self, Change};
+use super::suspicions::{self, Doubt};
 use super::{Db, StoreError, senders};
 use crate::domain::effect::Effect;
 use crate::domain::id::DeliveryKey;
+use crate::domain::suspicion::Cause;
 
 /// Whom a failure concerns.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,10 @@ pub async fn carry_out(
     let sender = (account_id, instance_id);
     match (effect, recipient) {
         (Effect::Hold { pause, reach }, _) => senders::hold(db, sender, pause, reason, reach).await?,
-        (Effect::Suspect, _) => return senders::suspect(db, sender, reason).await,
+        (Effect::Suspect { heals_after }, _) => {
+            return suspicions::suspect(db, sender, Doubt { cause: Cause::Refusal, reason, heals_after })
+                .await;
+        }
         (Effect::DelayPair { pause }, Some(recipient)) => {
             senders::delay_pair(db, sender, recipient, pause).await?;
         }

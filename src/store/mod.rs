@@ -5,6 +5,7 @@
 
 pub mod acceptance;
 pub mod accounts;
+pub mod acknowledgements;
 pub mod aliases;
 pub mod behaviour;
 pub mod callbacks;
@@ -18,6 +19,7 @@ pub mod endpoints;
 pub mod idempotency;
 pub mod instances;
 pub mod internal_numbers;
+pub mod look_ups;
 pub mod messages;
 pub mod migrations;
 pub mod notices;
@@ -29,6 +31,7 @@ pub mod recipients;
 pub mod reports;
 pub mod senders;
 pub mod suppressions;
+pub mod suspicions;
 mod tls;
 pub mod webhooks;
 

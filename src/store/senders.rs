@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
-use super::{Db, StoreError, outcomes, owe};
-use crate::domain::id::DeliveryKey;
+use super::{Db, StoreError};
 use crate::domain::outcome::Scope;
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 
@@ -14,6 +12,12 @@ use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 #[must_use]
 pub fn token_context(account_id: i64, instance_id: &str) -> String {
     format!("instance:{account_id}:{instance_id}")
+}
+
+/// What the key of a callback address is sealed with: its place.
+#[must_use]
+pub fn callback_context(account_id: i64, instance_id: &str) -> String {
+    format!("callback:{account_id}:{instance_id}")
 }
 
 /// Holds whoever is within reach until the provider's deadline: the instance; all of the account's instances of the same
@@ -42,34 +46,6 @@ pub async fn hold(
         from reached r where n.account_id = r.account_id and n.instance_id = r.instance_id";
     db.execute(SQL, &[&account_id, &instance_id, &millis(pause), &reason, &reach.as_str()]).await?;
     Ok(())
-}
-
-/// Marks an open instance as suspect: its messages wait untouched until an operator has looked. Gives the webhook
-/// deliveries owed for it; none where it was not open.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn suspect(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    reason: &str,
-) -> Result<Vec<DeliveryKey>, StoreError> {
-    const SQL: &str = concat!(
-        "-- senders.suspect
-        with changed as (
-            update instances set connection = 'suspect', connection_by = 'provider', hold_reason = $3
-            where account_id = $1 and instance_id = $2 and connection = 'open'
-            returning account_id, instance_id
-        ), told as (
-            insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
-            select account_id, $4, 'instance.connection_updated', instance_id, 'suspect', 'open', $3 from changed
-            returning account_id, event_id, kind
-        )
-",
-        owe!()
-    );
-    let rows = db.query(SQL, &[&account_id, &instance_id, &reason, &Uuid::now_v7()]).await?;
-    Ok(rows.iter().map(outcomes::owed).collect())
 }
 
 /// Lets nothing leave from the instance to this recipient for a while.
@@ -141,43 +117,30 @@ pub async fn of_business(db: &impl Db, business_account_id: &str) -> Result<Vec<
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Opens an instance again that is suspect for this reason and no other. Gives the webhook deliveries owed for it.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn clear(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    reason: &str,
-) -> Result<Vec<DeliveryKey>, StoreError> {
-    const SQL: &str = concat!(
-        "-- senders.clear
-        with changed as (
-            update instances set connection = 'open', hold_reason = null
-            where account_id = $1 and instance_id = $2 and connection = 'suspect' and connection_by = 'provider'
-              and hold_reason = $3
-            returning account_id, instance_id
-        ), told as (
-            insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
-            select account_id, $4, 'instance.connection_updated', instance_id, 'open', 'suspect', 'provider' from changed
-            returning account_id, event_id, kind
-        )
-",
-        owe!()
-    );
-    let rows = db.query(SQL, &[&account_id, &instance_id, &reason, &Uuid::now_v7()]).await?;
-    Ok(rows.iter().map(outcomes::owed).collect())
+/// The Evolution instance whose address was called. It has no `Debug`, because it holds a key, though a sealed one.
+pub struct Called {
+    /// The tenant.
+    pub account_id: i64,
+    /// The instance.
+    pub instance_id: String,
+    /// The key of the tokens its events must come with, encrypted; `None`: the address is enough.
+    pub jwt_key_sealed: Option<Vec<u8>>,
 }
 
-/// The account and the Evolution instance whose callbacks come with the token of this hash.
+/// The Evolution instance whose callbacks come with the token of this hash.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn by_callback_token(db: &impl Db, hash: &[u8]) -> Result<Option<(i64, String)>, StoreError> {
+pub async fn by_callback_token(db: &impl Db, hash: &[u8]) -> Result<Option<Called>, StoreError> {
     const SQL: &str = "-- senders.by_callback_token
-        select account_id, instance_id from instances where callback_token_hash = $1 and provider = 'evolution'";
+        select account_id, instance_id, callback_jwt_key_sealed from instances
+        where callback_token_hash = $1 and provider = 'evolution'";
     let rows = db.query(SQL, &[&hash]).await?;
-    Ok(rows.first().map(|row| (row.get(0), row.get(1))))
+    Ok(rows.first().map(|row| Called {
+        account_id: row.get(0),
+        instance_id: row.get(1),
+        jwt_key_sealed: row.get(2),
+    }))
 }
 
 fn millis(duration: Duration) -> i64 {

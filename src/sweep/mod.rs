@@ -1,9 +1,13 @@
 //! Sweep: whatever is overdue is published again, or brought to its end. The only way back into the queues.
 //!
 //! A lost publish, a dead worker and a wiped broker look the same from here: a row whose `due_at` has passed. Several
-//! processes may sweep; in each round one leads. Beside that, the connections of Evolution instances are looked at.
+//! processes may sweep; in each round one leads. Beside that, Evolution servers are asked how their instances are connected and
+//! what became of messages of unknown outcome, and suspect instances are tried.
 
 mod connections;
+mod look_ups;
+mod servers;
+mod suspicions;
 
 use std::time::Duration;
 
@@ -22,6 +26,9 @@ use crate::store::outcomes::{self, Call, Record};
 use crate::store::{Pool, StoreError, behaviour, callbacks, conversations, idempotency, recipients};
 use crate::wiring::{self, Parts, StartError};
 use connections::Watcher;
+use look_ups::LookUps;
+use servers::Servers;
+use suspicions::Prober;
 
 /// Rows taken up per lane and round.
 const BATCH: i64 = 512;
@@ -51,10 +58,19 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let checked = publisher.clone();
     let broker = ops::check("broker", move || std::future::ready(checked.problem()));
     wiring::serve_ops(&parts, vec![broker]).await?;
+    let servers = Servers::new(&parts)?;
+    let prober = Prober::new(&parts, servers.clone(), publisher.clone());
+    let look_ups = LookUps::new(&parts, servers.clone(), publisher.clone());
+    let watcher = Watcher::new(&parts, servers, prober.clone());
     let sweeper =
         Sweeper { pool: parts.pool.clone(), publisher, unknown_deadline: parts.config.unknown_deadline };
-    let watcher = Watcher::new(&parts)?;
-    tokio::join!(sweeper.run(&parts), sweeper.keep_clean(&parts), watcher.run());
+    tokio::join!(
+        sweeper.run(&parts),
+        sweeper.keep_clean(&parts),
+        watcher.run(),
+        prober.run(),
+        look_ups.run()
+    );
     closing.cancel();
     Ok(())
 }

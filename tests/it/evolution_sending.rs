@@ -3,46 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::support::eventually;
-use crate::support::evolution::{Evolution, KEY, NAME, Reply};
-use crate::support::process::{Binary, Process};
+use crate::support::evolution::{Evolution, KEY, NAME, Reply, Stage};
+use crate::support::process::Binary;
 use crate::support::rows::{life, provider_id};
 use crate::support::services::Services;
-use crate::support::world::{Customer, World};
-
-/// A world whose processes run, and a customer with an instance on an Evolution server.
-struct Stage {
-    world: World,
-    server: Evolution,
-    customer: Customer,
-    _processes: Vec<Process>,
-}
-
-impl Stage {
-    /// Its connection is looked at in the beginning, and then not for long.
-    async fn new(services: &Services) -> Self {
-        let mut world = World::new(services).await;
-        world.set("GATEPOST_CONNECTION_POLL_MS", 600_000);
-        Self::on(world).await
-    }
-
-    /// Its connection is looked at all the time.
-    async fn looking(services: &Services) -> Self {
-        let mut world = World::new(services).await;
-        world.set("GATEPOST_CONNECTION_POLL_MS", 50);
-        Self::on(world).await
-    }
-
-    async fn on(mut world: World) -> Self {
-        world.set("EVOLUTION_KEY", KEY);
-        world.set("GATEPOST_PROVIDER_TIMEOUT_MS", 1_500);
-        world.set("GATEPOST_UNKNOWN_DEADLINE_MS", 5_000);
-        let processes = world.start_all().await;
-        let server = Evolution::start().await;
-        let customer = world.customer().await;
-        let customer = server.instance(&world, &customer).await;
-        Self { world, server, customer, _processes: processes }
-    }
-}
+use crate::support::world::World;
 
 /// The server is asked for exactly what it needs, with its key, and what it takes is sent, by the id it gave.
 pub async fn evolution_gets_what_it_needs_and_no_more(services: &Services) {

@@ -16,8 +16,12 @@ mod durability;
 mod errors;
 mod evolution_callbacks;
 mod evolution_connection;
+mod evolution_look_ups;
 mod evolution_people;
+mod evolution_samples;
 mod evolution_sending;
+mod evolution_suspicion;
+mod evolution_tokens;
 mod guard;
 mod guard_answers;
 mod guard_verdicts;
@@ -102,6 +106,7 @@ fn main() {
     let mut tests = alone![
         architecture::floors_point_down,
         architecture::sql_and_lapin_have_one_home,
+        evolution_samples::samples_are_all_used,
         corpus::corpus_is_large_enough_and_nothing_is_in_it_twice,
         corpus::corpus_is_judged_no_worse_than_before,
         meta_samples::coverage_of_samples_is_complete,
@@ -277,6 +282,25 @@ fn main() {
         meta_window::what_is_not_known_is_tried,
         meta_window::an_operator_may_have_it_tried,
         meta_window::a_window_is_one_numbers,
+        evolution_samples::samples_of_errors_have_their_effect,
+        evolution_samples::samples_of_answers_to_sends_are_understood,
+        evolution_samples::samples_of_states_are_followed,
+        evolution_tokens::tokens_vouch_for_events_where_that_is_asked_for,
+        evolution_tokens::tokens_and_keys_are_not_kept,
+        evolution_look_ups::look_ups_find_a_message_by_its_id,
+        evolution_look_ups::look_ups_find_a_message_by_its_text,
+        evolution_look_ups::look_ups_end,
+        evolution_look_ups::look_ups_tell_of_failures,
+        evolution_suspicion::suspicion_lets_one_message_through_at_a_time,
+        evolution_suspicion::suspicion_remembers_a_relapse,
+        evolution_suspicion::suspicion_ends_without_a_message_where_the_server_says_so,
+        evolution_suspicion::suspicion_finds_who_is_connected_and_dead,
+        evolution_suspicion::suspicion_does_not_fall_on_who_is_not_heard,
+        evolution_suspicion::suspicion_falls_on_another_number,
+        evolution_suspicion::suspicion_counts_what_whatsapp_does_not_take,
+        evolution_suspicion::suspicion_or_not_what_is_held_leaves_with_the_report,
+        evolution_suspicion::suspicion_of_a_meta_number_waits_as_long_as_meta_says,
+        evolution_suspicion::suspicion_outlives_a_lost_try,
         suppressions::suppressions_count_at_the_door,
         suppressions::suppressions_count_at_the_attempt,
         suppressions::suppressions_count_at_the_call,

@@ -7,11 +7,11 @@ use crate::admin::answer::Answer;
 use crate::admin::{Admin, AdminError, parse};
 use crate::config::Environment;
 use crate::providers::ClientSettings;
-use crate::providers::evolution::{EvolutionClient, Sender};
+use crate::providers::evolution::{EvolutionClient, Sender, Vouching};
 use crate::runtime::secrets;
 use crate::store::Session;
-use crate::store::instances::{self, EvolutionRow};
-use crate::store::senders::token_context;
+use crate::store::instances::{self, CallbackAddress, EvolutionRow};
+use crate::store::senders::{callback_context, token_context};
 
 /// Where gateways take what Evolution servers report; the instance's token follows.
 const PATH: [&str; 2] = ["callbacks", "evolution"];
@@ -25,11 +25,23 @@ pub(in crate::admin) struct Register {
     /// token are appended.
     #[arg(long, value_name = "URL", value_parser = parse::base_url)]
     callback_url: Url,
+    /// What vouches for an event besides the address.
+    #[arg(long, value_enum, default_value_t = Auth::Token)]
+    auth: Auth,
+}
+
+/// What the server sends with each event.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Auth {
+    /// The token that is in the address, in the header X-Gateway-Token.
+    Token,
+    /// A JSON Web Token that it signs with a key of this instance's, for each event; servers from 2.3.0 on.
+    Jwt,
 }
 
 /// Gives the instance a new callback token and registers the address with it.
 pub(super) async fn register(admin: &Admin, register: &Register) -> Result<Answer, AdminError> {
-    let Register { which, callback_url } = register;
+    let Register { which, callback_url, auth } = register;
     if admin.environment == Environment::Production && callback_url.scheme() != "https" {
         return refused("--callback-url must be https, because GATEPOST_ENV is production");
     }
@@ -40,15 +52,22 @@ pub(super) async fn register(admin: &Admin, register: &Register) -> Result<Answe
         return refused("register-webhook is for instances of Evolution servers; Meta's are set in its app");
     };
     let key = open(admin, which, &instance)?;
-    let token = secrets::new_callback_token();
+    let (token, jwt_key) = (secrets::new_callback_token(), secrets::new_callback_token());
+    let (vouching, jwt_key_sealed) = match auth {
+        Auth::Token => (Vouching::Token(&token), None),
+        Auth::Jwt => {
+            let context = callback_context(which.account, &which.id);
+            (Vouching::JwtKey(&jwt_key), Some(admin.secret_key.seal(&context, jwt_key.as_bytes())))
+        }
+    };
     let url = address(callback_url, &token)?;
     let client = EvolutionClient::new(&ClientSettings::default())
         .map_err(|error| AdminError::Provider(error.to_string()))?;
     let sender = Sender { base_url: &instance.base_url, instance: &instance.provider_instance, token: &key };
     // Before the server is told: it never repeats what is answered 404.
-    let hash = secrets::sha256(token.as_bytes());
-    instances::set_callback_token(&session, which.key(), Some(&hash)).await?;
-    if let Err(error) = client.set_webhook(&sender, url.as_str(), &token).await {
+    let new = CallbackAddress { token_hash: Some(secrets::sha256(token.as_bytes())), jwt_key_sealed };
+    instances::set_callback_address(&session, which.key(), &new).await?;
+    if let Err(error) = client.set_webhook(&sender, url.as_str(), vouching).await {
         put_back(&session, which, &instance).await?;
         let problem = format!("the Evolution server did not take the webhook: {error}; run this again");
         return Err(AdminError::Provider(problem));
@@ -62,8 +81,7 @@ pub(super) async fn register(admin: &Admin, register: &Register) -> Result<Answe
 
 /// What was registered before is still at work.
 async fn put_back(session: &Session, which: &Which, instance: &EvolutionRow) -> Result<(), AdminError> {
-    let before = instance.callback_token_hash.as_deref();
-    Ok(instances::set_callback_token(session, which.key(), before).await?)
+    Ok(instances::set_callback_address(session, which.key(), &instance.callback).await?)
 }
 
 fn open(admin: &Admin, which: &Which, instance: &EvolutionRow) -> Result<String, AdminError> {

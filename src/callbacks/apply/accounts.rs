@@ -6,6 +6,8 @@ use tracing::{error, info, warn};
 
 use crate::callbacks::meta_payload::{AccountNews, Update};
 use crate::domain::id::DeliveryKey;
+use crate::domain::suspicion::Cause;
+use crate::store::suspicions::{self, Doubt};
 use crate::store::{Db, StoreError, conversations, senders};
 
 /// Why instances of a disabled account are suspect; the end of the ban opens those that are for no other reason.
@@ -80,12 +82,13 @@ async fn account(
         AccountNews::Disabled | AccountNews::Gone => {
             let reason = if *news == AccountNews::Gone { GONE } else { DISABLED };
             for (account_id, instance_id) in senders::of_business(db, business_account_id).await? {
-                owed.extend(senders::suspect(db, (account_id, &instance_id), reason).await?);
+                let doubt = Doubt { cause: Cause::Refusal, reason, heals_after: None };
+                owed.extend(suspicions::suspect(db, (account_id, &instance_id), doubt).await?);
             }
         }
         AccountNews::Reinstated => {
             for (account_id, instance_id) in senders::of_business(db, business_account_id).await? {
-                owed.extend(senders::clear(db, (account_id, &instance_id), DISABLED).await?);
+                owed.extend(suspicions::clear(db, (account_id, &instance_id), DISABLED).await?);
             }
         }
         AccountNews::Other => {}

@@ -1,39 +1,36 @@
 //! What Evolution says, of the instance whose address it called.
 
 use jiff::Timestamp;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::people::{self, Person};
 use super::reports::{self, Reported};
 use super::{Applied, wishes};
 use crate::callbacks::ReportedStatus;
-use crate::callbacks::evolution_payload::{self, Update};
+use crate::callbacks::evolution_payload::{self, Payload, Update};
 use crate::domain::id::DeliveryKey;
 use crate::domain::instance::Connection;
 use crate::store::callbacks::Callback;
 use crate::store::reports::{Named, Sender, WentOut, recognise};
-use crate::store::{Db, StoreError, aliases, instances, recipients};
+use crate::store::{Db, StoreError, acknowledgements, aliases, instances, recipients};
 
 /// A message that went out is recognised by its text only after this time: until then the call that sent it may be under
 /// way, and its answer tells better.
 const CALLS_ARE_OVER_SECONDS: i64 = 30;
 
-/// What a body says, and how many of its parts were left out.
-pub(super) fn read(body: &[u8], received_at: Timestamp) -> (Vec<Update>, usize) {
-    match evolution_payload::parse(body, received_at) {
-        Ok(payload) => (payload.updates, payload.ignored),
-        Err(error) => {
-            warn!(%error, "a callback of Evolution's is not of the expected form");
-            (Vec::new(), 1)
-        }
-    }
+/// What a body says.
+pub(super) fn read(body: &[u8], received_at: Timestamp) -> Payload {
+    evolution_payload::parse(body, received_at).unwrap_or_else(|error| {
+        warn!(%error, "a callback of Evolution's is not of the expected form");
+        Payload { ignored: 1, ..Payload::default() }
+    })
 }
 
 /// Applies the updates; where they were heard before, only the reports of messages.
 pub(super) async fn apply(
     db: &impl Db,
     (callback, instance_id): (&Callback, &str),
-    updates: Vec<Update>,
+    Payload { updates, in_touch, .. }: Payload,
 ) -> Result<Applied, StoreError> {
     let sender = (callback.account_id, instance_id);
     let mut reported = Vec::new();
@@ -63,18 +60,25 @@ pub(super) async fn apply(
             other => others.push(other),
         }
     }
-    let reports::Heard { mut applied, aliases } = reports::apply(db, reported).await?;
+    let reports::Heard { mut applied, aliases, rejected } = reports::apply(db, reported).await?;
     for (account_id, alias, recipient) in aliases {
         applied.owed.extend(people::learn(db, account_id, &alias, &recipient).await?);
     }
     for update in others.iter().filter(|_| !callback.heard) {
         match update {
             Update::Inbound { .. } => applied.owed.extend(hear(db, sender, update).await?),
-            Update::Connection { state, code } => {
-                connected(db, sender, (*state, *code), callback.received_at).await?;
+            Update::Connection { .. } => {
+                applied.opened |= connected(db, sender, update, callback.received_at).await?;
             }
             Update::Status { .. } | Update::WentOut { .. } => {}
         }
+    }
+    for recipient in rejected {
+        acknowledgements::rejected(db, sender, &recipient, callback.received_at).await?;
+    }
+    // Last, because every callback of the instance's changes the same row.
+    if in_touch && !callback.heard {
+        applied.opened |= heard_of(db, sender, callback.received_at).await?;
     }
     Ok(applied)
 }
@@ -113,17 +117,40 @@ async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<
     Ok(owed)
 }
 
-/// What became of the instance's connection to WhatsApp. What waits for it is looked at every few seconds.
+/// WhatsApp was heard of through the instance. Whether it is open by that: it was suspect because nothing was.
+async fn heard_of(db: &impl Db, sender: (i64, &str), at: Timestamp) -> Result<bool, StoreError> {
+    if !acknowledgements::heard(db, sender, at).await? || !instances::recovered(db, sender).await? {
+        return Ok(false);
+    }
+    let (account_id, instance_id) = sender;
+    info!(account_id, instance_id, "WhatsApp is heard of again; what was held leaves");
+    Ok(true)
+}
+
+/// What became of the instance's connection to WhatsApp. Whether it is open by that.
 async fn connected(
     db: &impl Db,
     sender: (i64, &str),
-    (state, code): (Connection, Option<i64>),
+    update: &Update,
     at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    let Update::Connection { state, code, number } = update else { return Ok(false) };
     let (account_id, instance_id) = sender;
     let code_shown = code.map(|code| format!(" (code {code})")).unwrap_or_default();
-    let why = format!("evolution reports {}{code_shown}", state.as_str());
+    let mut why = format!("evolution reports {}{code_shown}", state.as_str());
+    let mut state = *state;
+    // Whoever paired it with another phone may not have meant to: the customer's people would hear from a stranger.
+    if let Some(number) = number
+        && !instances::is_own_number(db, sender, number).await?
+    {
+        error!(
+            account_id,
+            instance_id, "the instance is connected with another number than before; it is held"
+        );
+        (state, why) =
+            (Connection::Suspect, "evolution reports open with another number than before".to_owned());
+    }
     let changed = instances::report_connection(db, sender, state, &why, at).await?;
     info!(account_id, instance_id, state = state.as_str(), code, changed, "a connection was reported");
-    Ok(())
+    Ok(changed && state == Connection::Open)
 }

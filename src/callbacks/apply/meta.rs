@@ -1,6 +1,7 @@
 //! What Meta says.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::warn;
@@ -10,6 +11,8 @@ use super::reports::{self, Reported};
 use super::{Applied, accounts, wishes};
 use crate::callbacks::meta_payload::{self, Payload, Update};
 use crate::domain::id::{DeliveryKey, MessageKey};
+use crate::domain::instance::Provider;
+use crate::domain::suspicion;
 use crate::store::callbacks::Callback;
 use crate::store::effects::{self, Concerned};
 use crate::store::recipients::{self, Change};
@@ -37,7 +40,7 @@ pub(super) async fn apply(
     let (reported, others): (Vec<Update>, Vec<Update>) =
         updates.into_iter().partition(|update| matches!(update, Update::Status { .. }));
     let reported = reported.into_iter().filter_map(|update| self::reported(update, callback)).collect();
-    let reports::Heard { mut applied, aliases } = reports::apply(db, reported).await?;
+    let reports::Heard { mut applied, aliases, .. } = reports::apply(db, reported).await?;
     for (account_id, alias, recipient) in aliases {
         applied.owed.extend(people::learn(db, account_id, &alias, &recipient).await?);
     }
@@ -90,8 +93,9 @@ async fn apply_other(
         Update::SenderError { failure, .. } => {
             let (account_id, instance_id) = sender;
             let concerned = Concerned { account_id, instance_id, recipient: None, reason: &failure.reason };
+            let heals_after = suspicion::heals_after(Provider::Meta, failure, Duration::ZERO);
             let mut owed = Vec::new();
-            for effect in failure.effects(1) {
+            for effect in failure.effects(1, heals_after) {
                 warn!(
                     account_id,
                     instance_id,

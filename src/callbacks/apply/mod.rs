@@ -22,7 +22,7 @@ use crate::domain::id::DeliveryKey;
 use crate::domain::job::Kind;
 use crate::runtime::retry::until_ok;
 use crate::store::callbacks::{self, Callback, Origin};
-use crate::store::{Pool, StoreError};
+use crate::store::{Pool, StoreError, instances};
 
 /// Callbacks taken up at once.
 const BATCH: i64 = 16;
@@ -48,6 +48,8 @@ pub(super) struct Applier {
 struct Applied {
     owed: Vec<DeliveryKey>,
     not_yet: bool,
+    /// The instance that was called for is open by it: what it held may leave.
+    opened: bool,
 }
 
 impl Applier {
@@ -83,19 +85,19 @@ impl Applier {
     }
 
     async fn apply(&mut self, callback: &Callback) -> Result<Vec<DeliveryKey>, StoreError> {
-        let read = Said::read(callback);
+        let said = Said::read(callback);
         let mut session = self.pool.get().await?;
         let transaction = session.begin().await?;
         // Taken up again for a report that has to wait, the rest has had its effect, and may have been overtaken.
         let mut noted = Vec::new();
-        let applied = match read {
+        let applied = match said {
             Said::ByMeta(payload) => {
                 let applied = meta::apply(&transaction, callback, payload.updates).await?;
                 noted = self.listening.note(&transaction, payload.told).await?;
                 applied
             }
-            Said::ByEvolution(instance_id, updates) => {
-                evolution::apply(&transaction, (callback, instance_id), updates).await?
+            Said::ByEvolution(instance_id, payload) => {
+                evolution::apply(&transaction, (callback, instance_id), payload).await?
             }
         };
         let again = applied.not_yet && callback.age_seconds < GIVE_UP_SECONDS;
@@ -103,14 +105,30 @@ impl Applier {
         callbacks::settle(&transaction, callback.account_id, &callback.body_hash, again_ms).await?;
         transaction.commit().await?;
         self.listening.remember(noted);
+        if let Origin::Evolution(instance_id) = &callback.origin
+            && applied.opened
+        {
+            self.wake(callback.account_id, instance_id);
+        }
         Ok(applied.owed)
+    }
+
+    /// What the instance held leaves, without keeping the next callbacks waiting.
+    fn wake(&self, account_id: i64, instance_id: &str) {
+        let (pool, instance_id) = (self.pool.clone(), instance_id.to_owned());
+        tokio::spawn(async move {
+            let woken = async { instances::wake(&pool.get().await?, (account_id, &instance_id)).await };
+            if let Err(error) = woken.await {
+                warn!(account_id, instance_id, %error, "what was held leaves some seconds later");
+            }
+        });
     }
 }
 
 /// What a callback says, in its provider's words.
 enum Said<'a> {
     ByMeta(meta_payload::Payload),
-    ByEvolution(&'a str, Vec<evolution_payload::Update>),
+    ByEvolution(&'a str, evolution_payload::Payload),
 }
 
 impl<'a> Said<'a> {
@@ -123,8 +141,9 @@ impl<'a> Said<'a> {
                 (Self::ByMeta(payload), ignored, "meta")
             }
             Origin::Evolution(instance_id) => {
-                let (updates, ignored) = evolution::read(body, at);
-                (Self::ByEvolution(instance_id, updates), ignored, "evolution")
+                let payload = evolution::read(body, at);
+                let ignored = payload.ignored;
+                (Self::ByEvolution(instance_id, payload), ignored, "evolution")
             }
         };
         if ignored > 0 && !callback.heard {

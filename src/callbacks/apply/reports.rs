@@ -29,6 +29,8 @@ pub(super) struct Heard {
     pub(super) applied: Applied,
     /// The accounts, provider's ids and numbers of recipients, as the messages told.
     pub(super) aliases: Vec<(i64, String, String)>,
+    /// To whom a message has failed by this.
+    pub(super) rejected: Vec<String>,
 }
 
 pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard, StoreError> {
@@ -69,13 +71,15 @@ pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard
         *status = rise.to;
         rises.push(rise);
         let Some(failure) = failure else { continue };
+        heard.rejected.push(recipient.clone());
         let concerned = Concerned {
             account_id: key.account_id,
             instance_id: &instance_id,
             recipient: Some(&recipient),
             reason: &failure.reason,
         };
-        for effect in failure.effects(u8::try_from(call).unwrap_or(u8::MAX)) {
+        // Only Meta reports that it refuses a sender, and says itself for how long.
+        for effect in failure.effects(u8::try_from(call).unwrap_or(u8::MAX), failure.retry_after) {
             if !stale || effect == Effect::OptOut {
                 heard.applied.owed.extend(effects::carry_out(db, concerned, effect).await?);
             }

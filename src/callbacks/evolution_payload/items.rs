@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::jid::{Person, person};
+use super::jid::{Jid, Person, person};
 use super::{Read, ReportedStatus, Update};
 use crate::callbacks::json::text;
 use crate::domain::instance::Connection;
@@ -17,13 +17,12 @@ const DEEPEST: usize = 4;
 
 /// `messages.update`. Only `keyId` is the id that the send was answered with; `messageId` is a row of Evolution's own.
 pub(super) fn status(item: &Value, _: Timestamp) -> Read {
-    let key = if item["key"].is_object() { &item["key"] } else { item };
+    let key = key_of(item);
     // What is not from us is what we have read, or an edit of theirs.
     if key["fromMe"] != true {
         return Read::OfNoConcern;
     }
-    let word = if item["status"].is_null() { &item["update"]["status"] } else { &item["status"] };
-    let status = match word.as_str().map_or_else(|| numbered(word), Some) {
+    let status = match status_word(item) {
         Some("SERVER_ACK") => ReportedStatus::Sent,
         Some("DELIVERY_ACK") => ReportedStatus::Delivered,
         Some("READ" | "PLAYED") => ReportedStatus::Read,
@@ -38,6 +37,29 @@ pub(super) fn status(item: &Value, _: Timestamp) -> Read {
     let Some(provider_message_id) = text(id) else { return Read::Unreadable };
     let lid = person(key).and_then(|person| person.lid);
     Read::Is(Update::Status { provider_message_id, status, lid })
+}
+
+/// Whether only WhatsApp can have been the cause of it: what somebody else wrote, and the acknowledgement of a message of
+/// ours. That WhatsApp did not take a message says nothing good.
+pub(super) fn is_from_whatsapp(event: &str, item: &Value) -> bool {
+    match event {
+        "messages.upsert" => item["key"]["fromMe"] == false,
+        "messages.update" => {
+            key_of(item)["fromMe"] == true
+                && matches!(status_word(item), Some("SERVER_ACK" | "DELIVERY_ACK" | "READ" | "PLAYED"))
+        }
+        _ => false,
+    }
+}
+
+/// Where a report of a message names it: in a part of its own, or beside the status.
+fn key_of(item: &Value) -> &Value {
+    if item["key"].is_object() { &item["key"] } else { item }
+}
+
+fn status_word(item: &Value) -> Option<&str> {
+    let word = if item["status"].is_null() { &item["update"]["status"] } else { &item["status"] };
+    word.as_str().map_or_else(|| numbered(word), Some)
 }
 
 /// The words of the numbers that Evolution's library has for statuses.
@@ -135,7 +157,11 @@ pub(super) fn connection(item: &Value, _: Timestamp) -> Read {
         Some("close" | "refused") => Connection::Close,
         _ => return Read::Unreadable,
     };
-    Read::Is(Update::Connection { state, code: item["statusReason"].as_i64() })
+    let number = match Jid::read(&item["wuid"], false) {
+        Some(Jid::Phone(number)) if state == Connection::Open => Some(number),
+        _ => None,
+    };
+    Read::Is(Update::Connection { state, code: item["statusReason"].as_i64(), number })
 }
 
 /// `status.instance`: comes before the last `close` of a session, or after it.
@@ -143,7 +169,7 @@ pub(super) fn session_state(item: &Value, _: Timestamp) -> Read {
     match item["status"].as_str() {
         Some("closed") => {
             let code = item["disconnectionReasonCode"].as_i64();
-            Read::Is(Update::Connection { state: Connection::Close, code })
+            Read::Is(Update::Connection { state: Connection::Close, code, number: None })
         }
         _ => Read::Unreadable,
     }

@@ -8,6 +8,7 @@
 
 mod items;
 mod jid;
+mod keeping;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use self::items::ItemReader;
+pub use self::keeping::worth_keeping;
 use super::ReportedStatus;
 use crate::domain::instance::Connection;
 
@@ -68,6 +70,8 @@ pub enum Update {
         state: Connection,
         /// Why, in the numbers of Evolution's library.
         code: Option<i64>,
+        /// The number it is connected with, digits only.
+        number: Option<String>,
     },
 }
 
@@ -78,6 +82,9 @@ pub struct Payload {
     pub updates: Vec<Update>,
     /// Parts that were left out, because they are broken or of a kind we do not know.
     pub ignored: usize,
+    /// Whether it came from WhatsApp: somebody wrote, or a message was acknowledged. The server's own doings do not show
+    /// that it is in touch.
+    pub in_touch: bool,
 }
 
 /// What an item comes to.
@@ -117,8 +124,7 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Result<Payload, NotAnObject
     let envelope: Envelope<'_> = serde_json::from_slice(body)
         .map_err(|error| NotAnObject { line: error.line(), column: error.column() })?;
     let mut payload = Payload::default();
-    // `MESSAGES_UPSERT`, `messages-upsert` and `messages.upsert` are one event.
-    let event = envelope.event.unwrap_or_default().to_lowercase().replace(['_', '-'], ".");
+    let event = event_name(&envelope.event.unwrap_or_default());
     let reader: ItemReader = match event.as_str() {
         "messages.upsert" => items::message,
         "messages.update" => items::status,
@@ -126,7 +132,7 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Result<Payload, NotAnObject
         "connection.update" => items::connection,
         "status.instance" => items::session_state,
         "logout.instance" | "remove.instance" => {
-            payload.updates.push(Update::Connection { state: Connection::Close, code: None });
+            payload.updates.push(Update::Connection { state: Connection::Close, code: None, number: None });
             return Ok(payload);
         }
         // What was sent stays sent, an edited word is no new one, and pairing is between the operator and Evolution.
@@ -139,13 +145,20 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Result<Payload, NotAnObject
     let items = items_in(envelope.data);
     payload.ignored += usize::from(items.is_empty());
     for item in items {
-        match object(item).map_or(Read::Unreadable, |item| reader(&item, received_at)) {
+        let item = object(item);
+        payload.in_touch |= item.as_ref().is_some_and(|item| items::is_from_whatsapp(&event, item));
+        match item.map_or(Read::Unreadable, |item| reader(&item, received_at)) {
             Read::Is(update) => payload.updates.push(update),
             Read::OfNoConcern => {}
             Read::Unreadable => payload.ignored += 1,
         }
     }
     Ok(payload)
+}
+
+/// `MESSAGES_UPSERT`, `messages-upsert` and `messages.upsert` are one event.
+fn event_name(event: &str) -> String {
+    event.to_lowercase().replace(['_', '-'], ".")
 }
 
 /// One item, a list of them, or a list under the name `messages`.

@@ -34,8 +34,9 @@ fn line(update: &Update) -> String {
             let (from, lid, replied_to) = (opt(from), opt(lid), opt(replied_to));
             format!("inbound {id} {from} {lid} [{}] {replied_to} {}", texts.join("|"), at.as_second())
         }
-        Update::Connection { state, code } => {
-            format!("connection {} {}", state.as_str(), code.map_or("-".to_owned(), |code| code.to_string()))
+        Update::Connection { state, code, number } => {
+            let code = code.map_or("-".to_owned(), |code| code.to_string());
+            format!("connection {} {code} {}", state.as_str(), opt(number))
         }
     }
 }
@@ -44,6 +45,42 @@ fn line(update: &Update) -> String {
 fn lines(body: &[u8]) -> (Vec<String>, usize) {
     let payload = parse(body, Timestamp::from_second(RECEIVED).expect("in range")).expect("a JSON object");
     (payload.updates.iter().map(line).collect(), payload.ignored)
+}
+
+#[test]
+fn only_what_whatsapp_caused_shows_that_it_is_in_touch() {
+    let in_touch: Vec<String> = samples()
+        .as_object()
+        .expect("an object")
+        .iter()
+        .filter(|(_, body)| {
+            let parsed = parse(body.to_string().as_bytes(), Timestamp::UNIX_EPOCH);
+            parsed.expect("a JSON object").in_touch
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    let not = [
+        "owner_writes_stop",
+        "update_pending",
+        "update_error",
+        "update_read_of_theirs",
+        "update_edit_as_deleted",
+        "update_edit_as_server_ack",
+        "update_deleted_of_ours",
+        "update_of_an_unknown_word",
+        "send_message",
+        "send_message_in_capitals",
+        "delete_of_ours",
+        "delete_of_ours_with_status",
+        "presence",
+    ];
+    for (name, _) in samples().as_object().expect("an object") {
+        let other = not.contains(&name.as_str())
+            || ["connection_", "qrcode_", "status_instance", "logout_", "remove_"]
+                .iter()
+                .any(|start| name.starts_with(start));
+        assert_eq!(in_touch.contains(name), !other, "{name}");
+    }
 }
 
 const NUMBER: &str = "966533330007";
@@ -105,15 +142,15 @@ const CASES: &[(&str, &[&str], usize)] = &[
     ("send_message_in_capitals", &["out {O} {N} - [Your parcel 77-310 is at the counter.]"], 0),
     ("delete_of_ours", &[], 0),
     ("delete_of_ours_with_status", &[], 0),
-    ("connection_open", &["connection open 200"], 0),
-    ("connection_connecting", &["connection connecting 200"], 0),
-    ("connection_logged_out", &["connection close 401"], 0),
-    ("connection_banned", &["connection close 403"], 0),
-    ("connection_refused", &["connection close 428"], 0),
+    ("connection_open", &["connection open 200 966533339999"], 0),
+    ("connection_connecting", &["connection connecting 200 -"], 0),
+    ("connection_logged_out", &["connection close 401 -"], 0),
+    ("connection_banned", &["connection close 403 -"], 0),
+    ("connection_refused", &["connection close 428 -"], 0),
     ("connection_of_an_unknown_word", &[], 1),
-    ("status_instance_closed", &["connection close 401"], 0),
-    ("logout_instance", &["connection close -"], 0),
-    ("remove_instance", &["connection close -"], 0),
+    ("status_instance_closed", &["connection close 401 -"], 0),
+    ("logout_instance", &["connection close - -"], 0),
+    ("remove_instance", &["connection close - -"], 0),
     ("qrcode_updated", &[], 0),
     ("qrcode_limit", &[], 0),
     ("presence", &[], 1),

@@ -47,6 +47,15 @@ pub async fn report_connection(
     change(db, sender, connection, &Word { by: "provider", why: Some(why), at: Some(at) }).await
 }
 
+/// Opens an instance that was suspect and has shown that it can send, and tells the customer; not where an operator has called
+/// it suspect. False: nothing was changed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn recovered(db: &impl Db, sender: (i64, &str)) -> Result<bool, StoreError> {
+    change(db, sender, Connection::Open, &Word { by: "provider", why: None, at: None }).await
+}
+
 async fn change(
     db: &impl Db,
     (account_id, instance_id): (i64, &str),
@@ -61,6 +70,9 @@ async fn change(
         ), changed as (
             update instances n
             set connection = $3, connection_by = $5, connection_at = coalesce($7::timestamptz, now()),
+                probe = null,
+                -- Whatever number it has now, an operator who opens it has seen to it.
+                own_number = case when $5 = 'operator' and $3 = 'open' then null else n.own_number end,
                 hold_reason = case when $3 <> 'open' then coalesce($6::text, n.hold_reason)
                                    when n.hold_until > now() then n.hold_reason end
             from before
@@ -68,6 +80,13 @@ async fn change(
               and ($5 = 'operator' or (before.connection_by = 'provider' or before.connection = 'open')
                                       and coalesce(before.connection_at <= $7, true))
             returning n.account_id, n.instance_id, before.connection as previous
+        ), settled as (
+            update suspicions s set probe_at = null, recovered_at = case when $3 = 'open' then now() end
+            from changed c
+            where s.account_id = c.account_id and s.instance_id = c.instance_id and c.previous = 'suspect'
+        ), begun_anew as (
+            delete from unacknowledged u using changed c
+            where u.account_id = c.account_id and u.instance_id = c.instance_id and $3 = 'open' and c.previous <> 'open'
         ), told as (
             insert into events (account_id, event_id, kind, instance_id, state, previous_state, reason)
             select account_id, $4, 'instance.connection_updated', instance_id, $3, previous, $5

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
 
-pub use self::connection::{report_connection, set_connection};
-pub use self::evolution::{EvolutionRow, evolution, set_callback_token};
+pub use self::connection::{recovered, report_connection, set_connection};
+pub use self::evolution::{CallbackAddress, EvolutionRow, evolution, is_own_number, set_callback_address};
 pub use self::meta::{MetaRow, meta, set_outside_window};
 pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
