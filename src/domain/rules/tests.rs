@@ -13,7 +13,7 @@ version = "1"
 [phrases]
 offer = ["discount", "9% off", "خصم", "free gift"]
 known = ["your invoice"]
-start = ["unsub*"]
+start = ["unsubscribe"]
 
 [[rule]]
 id = "offer"
