@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use tracing::{info, warn};
 
+use super::people::{self, Person};
 use super::reports::{self, Reported};
 use super::{Applied, wishes};
 use crate::callbacks::ReportedStatus;
@@ -64,7 +65,7 @@ pub(super) async fn apply(
     }
     let reports::Heard { mut applied, aliases } = reports::apply(db, reported).await?;
     for (account_id, alias, recipient) in aliases {
-        applied.owed.extend(learn(db, account_id, &alias, &recipient).await?);
+        applied.owed.extend(people::learn(db, account_id, &alias, &recipient).await?);
     }
     for update in others.iter().filter(|_| !callback.heard) {
         match update {
@@ -86,21 +87,7 @@ fn report(
 ) -> Reported {
     let sender = Sender::Instance(account_id, instance_id.to_owned());
     let named = Named { sender, provider_message_id, marked: None };
-    Reported { named, call: None, status, alias }
-}
-
-/// Keeps whose number is behind a LID, and carries out what its owner asked for while that was not known.
-async fn learn(
-    db: &impl Db,
-    account_id: i64,
-    lid: &str,
-    recipient: &str,
-) -> Result<Vec<DeliveryKey>, StoreError> {
-    let learnt = aliases::learn(db, account_id, lid, recipient).await?;
-    for wish in learnt.wishes {
-        info!(account_id, ?wish, "a wish that waited for its sender's number is carried out");
-    }
-    Ok(learnt.owed)
+    Reported { named, call: None, status, alias, stale: false }
 }
 
 /// What a person wrote. A wish of somebody whose number is not known is kept until it is.
@@ -109,21 +96,8 @@ async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<
         return Ok(Vec::new());
     };
     let (account_id, instance_id) = sender;
-    // Whoever answers a message of ours is the person it was sent to.
-    let told = match (from, replied_to) {
-        (Some(from), _) => Some(from.clone()),
-        (None, Some(ours)) => recipients::of_message(db, account_id, ours).await?,
-        (None, None) => None,
-    };
-    let mut owed = Vec::new();
-    let recipient = match (lid, told) {
-        (Some(lid), Some(recipient)) => {
-            owed.extend(learn(db, account_id, lid, &recipient).await?);
-            Some(recipient)
-        }
-        (Some(lid), None) => aliases::number(db, account_id, lid).await?,
-        (None, told) => told,
-    };
+    let person = Person { number: from.as_deref(), alias: lid.as_deref(), replied_to: replied_to.as_deref() };
+    let (recipient, mut owed) = people::number(db, account_id, person).await?;
     let first_time = recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await?;
     let Some((text, wish)) = wishes::in_texts(texts).filter(|_| first_time) else { return Ok(owed) };
     match (recipient, lid) {
