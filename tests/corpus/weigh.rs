@@ -107,7 +107,8 @@ impl Fitted {
     }
 
     fn points(&self) -> impl Iterator<Item = (i32, &str)> {
-        let points = self.weights.iter().map(|(phrase, weight)| ((weight * POINTS).round() as i32, &phrase[..]));
+        let points =
+            self.weights.iter().map(|(phrase, weight)| ((weight * POINTS).round() as i32, &phrase[..]));
         points.filter(|(points, _)| *points != 0)
     }
 
@@ -175,14 +176,16 @@ fn candidates(messages: &[&Message]) -> Vec<String> {
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     for chunk in text.split_whitespace() {
-        let mut pieces = chunk.split(|c: char| c.is_ascii_punctuation() && !"'%$@.".contains(c) || "،؛؟…–—·".contains(c));
+        let mut pieces =
+            chunk.split(|c: char| c.is_ascii_punctuation() && !"'%$@.".contains(c) || "،؛؟…–—·".contains(c));
         let piece = |piece: &str| {
             for (at, part) in piece.split('.').enumerate() {
                 if at > 0 && !part.is_empty() {
                     words.push(".".to_owned());
                 }
                 let word = fold(part);
-                let number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b' ');
+                let number =
+                    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b' ');
                 if part.contains('$') || part.contains('€') || part.contains('£') {
                     words.push("$".to_owned());
                 }
@@ -218,7 +221,11 @@ fn seen(messages: &[&Message], phrases: &[String]) -> (Vec<String>, Vec<Row>) {
         }
         let found: Vec<_> = messages.iter().map(|message| vocabulary.find(&message.text)).collect();
         let mut counts = vec![0; distinct.len()];
-        found.iter().flat_map(|found| &found.phrases).filter_map(|id| ids.get(id)).for_each(|at| counts[*at] += 1);
+        found
+            .iter()
+            .flat_map(|found| &found.phrases)
+            .filter_map(|id| ids.get(id))
+            .for_each(|at| counts[*at] += 1);
         if counts.iter().all(|count| *count >= FEWEST_TEXTS) {
             let rarity = rarity(&counts, messages.len());
             let row = |found: &gatepost::domain::rules::Found| -> Row {
@@ -300,7 +307,10 @@ fn check(messages: &[Message]) {
     judged.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     for purposes in [&["transactional", "operational", "support"][..], &["internal_team", "authentication"]] {
         let judged = judged.iter().filter(|(_, message)| purposes.contains(&&message.purpose[..]));
-        report(&purposes.join(", "), &judged.map(|(points, message)| (*points, *message)).collect::<Vec<_>>());
+        report(
+            &purposes.join(", "),
+            &judged.map(|(points, message)| (*points, *message)).collect::<Vec<_>>(),
+        );
     }
 }
 

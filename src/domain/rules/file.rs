@@ -211,7 +211,8 @@ impl Reader<'_> {
             return Err(self.place.error(at, format!("unknown counter: one of {known} is meant")));
         };
         let others = !rule.all_of.is_empty() || !rule.any_of.is_empty() || !rule.unless.is_empty();
-        let shapes = [&rule.wording, &rule.longer_than, &rule.links, &rule.capitals, &rule.spelled, &rule.hidden];
+        let shapes =
+            [&rule.wording, &rule.longer_than, &rule.links, &rule.capitals, &rule.spelled, &rule.hidden];
         let shaped = shapes.iter().any(|shape| shape.is_some());
         if others || shaped || rule.phrases.is_some() || rule.regex.is_some() || rule.without_code {
             return Err(self.place.error(at, "a counter has no other matcher beside it"));

@@ -245,12 +245,12 @@ fn id_of(words: &FxHashMap<Box<[u8]>, u32>, word: &[u8]) -> u32 {
     if let Some(id) = words.get(word) {
         return *id;
     }
-    let [one, two] = if word.first().is_some_and(|first| *first >= 0x80) {
-        without_joined(word)
-    } else {
-        [None, None]
-    };
-    one.and_then(|word| words.get(word)).or_else(|| two.and_then(|word| words.get(word))).copied().unwrap_or(NONE)
+    let [one, two] =
+        if word.first().is_some_and(|first| *first >= 0x80) { without_joined(word) } else { [None, None] };
+    one.and_then(|word| words.get(word))
+        .or_else(|| two.and_then(|word| words.get(word)))
+        .copied()
+        .unwrap_or(NONE)
 }
 
 /// Goes through a text word by word.
@@ -284,9 +284,8 @@ impl Reading<'_> {
     fn words_within(&mut self, mut letters: &[u8]) {
         while let Some((_, rest)) = letters.split_first() {
             let lengths = SPELLED_WORD.rev().filter(|length| *length <= letters.len());
-            let ids = lengths.filter_map(|length| {
-                self.lexicon.unmasked.get(&letters[..length]).map(|id| (*id, length))
-            });
+            let ids = lengths
+                .filter_map(|length| self.lexicon.unmasked.get(&letters[..length]).map(|id| (*id, length)));
             let (id, length) = ids.into_iter().next().unwrap_or((NONE, letters.len() - rest.len()));
             self.word(id);
             letters = &letters[length..];
