@@ -7,11 +7,20 @@ use gatepost::domain::purpose::Purpose;
 use gatepost::domain::rules::{Rules, THROTTLE, score};
 use serde_json::Value;
 
-/// The messages of one file.
-fn messages(half: &str, label: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/corpus/{half}/{label}.jsonl"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.lines().map(|line| serde_json::from_str(line).expect("each line is an object")).collect()
+/// The messages of one part.
+fn messages(part: &str, label: &str) -> Vec<Value> {
+    let files: &[&str] = if part == "practice" { &["", "more_"] } else { &[""] };
+    let mut messages = Vec::new();
+    for file in files {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/corpus/{part}/{file}{label}.jsonl"));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        messages.extend(
+            text.lines().map(|line| -> Value { serde_json::from_str(line).expect("each line is an object") }),
+        );
+    }
+    messages
 }
 
 fn text<'a>(message: &'a Value, name: &str) -> &'a str {
@@ -23,15 +32,15 @@ pub fn corpus_is_large_enough_and_nothing_is_in_it_twice() {
     for label in ["ordinary", "unwanted"] {
         let mut count = 0;
         let mut arabic = 0;
-        for half in ["seen", "unseen"] {
+        for half in ["seen", "unseen", "practice"] {
             let messages = messages(half, label);
             assert!(messages.len() >= 150, "{half} {label}: {}", messages.len());
-            count += messages.len();
+            count += if half == "practice" { 0 } else { messages.len() };
             for message in &messages {
                 assert_eq!(text(message, "label"), label);
                 let purpose = Purpose::parse(text(message, "purpose"));
                 assert!(purpose.is_some(), "the purpose of {}", message["id"]);
-                arabic += usize::from(text(message, "language") != "en");
+                arabic += usize::from(half != "practice" && text(message, "language") != "en");
                 assert!(ids.insert(text(message, "id").to_owned()), "{} twice", message["id"]);
                 let body = text(message, "text");
                 assert!(!body.is_empty() && !body.contains('\0') && body.encode_utf16().count() <= 4096);
@@ -96,8 +105,8 @@ pub fn corpus_is_judged_no_worse_than_before() {
         (ordinary, unwanted)
     });
     assert!(seen.0.stopped == 0, "ordinary ones stopped: {:?}", seen.0.wrong);
+    // Most of these are declared as codes and have none.
     assert!(practice.0.per_mille() <= 16, "ordinary ones stopped: {:?}", practice.0.wrong);
-    assert!(seen.1.per_mille() >= 830, "unwanted ones that pass: {:?}", seen.1.wrong);
     assert!(unseen.0.per_mille() <= 5, "ordinary ones stopped: {:?}", unseen.0.kinds);
-    assert!(unseen.1.per_mille() >= 170, "unwanted ones stopped: {:?}", unseen.1.kinds);
+    assert!(unseen.1.per_mille() >= 700, "unwanted ones stopped: {:?}", unseen.1.kinds);
 }

@@ -36,6 +36,8 @@ enum Spaces {
     BetweenDigits,
 }
 
+const DIGITS: (u32, u32) = (b'0' as u32, b'9' as u32);
+
 /// What stood since the last letter or digit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Between {
@@ -45,7 +47,7 @@ enum Between {
 }
 
 fn spelled(codes: &[u32], spaces: Spaces) -> String {
-    let mut folded = String::with_capacity(codes.len() * 2);
+    let mut folded = Vec::with_capacity(codes.len() * 2);
     let mut between = Between::Nothing;
     let mut after_digit = false;
     for &code in codes {
@@ -53,24 +55,38 @@ fn spelled(codes: &[u32], spaces: Spaces) -> String {
             between = Between::Space;
             continue;
         }
-        let Some(c) = char::from_u32(code).filter(|_| code > LAST_SIGN) else {
+        if code <= LAST_SIGN {
             between = between.or_mark();
             continue;
-        };
-        let digit = c.is_ascii_digit();
+        }
+        let digit = (DIGITS.0..=DIGITS.1).contains(&code);
         let apart = match between {
             Between::Nothing => false,
             Between::Space if spaces == Spaces::Kept => !folded.is_empty(),
             Between::Space | Between::Mark => digit && after_digit,
         };
-        if apart {
-            folded.push(' ');
+        match code {
+            0..0x80 => {
+                if apart {
+                    folded.push(b' ');
+                }
+                folded.push(code as u8);
+            }
+            code => {
+                let Some(c) = char::from_u32(code) else {
+                    between = between.or_mark();
+                    continue;
+                };
+                if apart {
+                    folded.push(b' ');
+                }
+                folded.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
         }
-        folded.push(c);
         after_digit = digit;
         between = Between::Nothing;
     }
-    folded
+    String::from_utf8(folded).unwrap_or_default()
 }
 
 impl Between {

@@ -1,6 +1,7 @@
 //! The rules file: its format, and every check of it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,16 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Place;
-use super::lexicon::{Builder, LISTS};
+use super::lexicon::{LISTS, Lexicon};
 use super::text::{Shape, TextRule};
 use super::{Counter, CounterRule, Purposes, Rules, RulesError};
 use crate::domain::purpose::Purpose;
 
 /// What a compiled regular expression may take.
 const REGEX_BYTES: usize = 1 << 20;
+/// What a phrase may say about the wording.
+const POINTS: RangeInclusive<i32> = -10_000..=10_000;
+const NO_PHRASE: &str = "a phrase must be more than numbers and punctuation";
 /// Stands for every purpose.
 const ALL: &str = "all";
 
@@ -26,7 +30,17 @@ struct File {
     #[serde(default)]
     phrases: BTreeMap<String, Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
+    wording: Vec<WordingTable>,
+    #[serde(default)]
     rule: Vec<Spanned<RuleTable>>,
+}
+
+/// Phrases that say as much about the wording as each other.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WordingTable {
+    points: Spanned<i64>,
+    phrases: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +63,9 @@ struct RuleTable {
     capitals: Option<Spanned<i64>>,
     #[serde(default)]
     without_code: bool,
+    wording: Option<Spanned<i64>>,
+    spelled: Option<Spanned<i64>>,
+    hidden: Option<Spanned<i64>>,
     counter: Option<Spanned<String>>,
     window: Option<Spanned<String>>,
 }
@@ -63,10 +80,13 @@ pub(super) fn parse(text: &str) -> Result<Rules, RulesError> {
     if file.version.get_ref().trim().is_empty() {
         return Err(place.error(file.version.span().start, "version must not be empty"));
     }
-    let mut reader = Reader { place, lists: BTreeMap::new(), builder: Builder::default() };
+    let mut reader = Reader { place, lists: BTreeMap::new(), lexicon: Lexicon::new() };
     for (name, phrases) in &file.phrases {
         let list = reader.list(phrases)?;
         reader.lists.insert(name.clone(), list);
+    }
+    for wording in &file.wording {
+        reader.wording(wording)?;
     }
     let (mut texts, mut counters, mut ids) = (Vec::new(), Vec::new(), HashSet::new());
     for table in &file.rule {
@@ -85,39 +105,47 @@ pub(super) fn parse(text: &str) -> Result<Rules, RulesError> {
             texts.push(reader.text_rule(rule, table.span().start)?);
         }
     }
-    let lexicon = reader.builder.build().map_err(|error| RulesError {
-        line: None,
-        rule: None,
-        problem: format!("the phrases cannot be compiled: {error}"),
-    })?;
-    Ok(Rules { version: file.version.into_inner(), lexicon, texts, counters })
+    Ok(Rules { version: file.version.into_inner(), lexicon: reader.lexicon, texts, counters })
 }
 
 struct Reader<'a> {
     place: Place<'a>,
     lists: BTreeMap<String, u8>,
-    builder: Builder,
+    lexicon: Lexicon,
 }
 
 impl Reader<'_> {
     /// Adds a list of phrases, named or a rule's own.
     fn list(&mut self, phrases: &Spanned<Vec<Spanned<String>>>) -> Result<u8, RulesError> {
         let at = phrases.span().start;
-        let list = self.builder.lists();
+        let list = self.lexicon.lists();
         if usize::from(list) == LISTS {
             return Err(self.place.error(at, format!("more than {LISTS} phrase lists")));
         }
         if phrases.get_ref().is_empty() {
             return Err(self.place.error(at, "the phrase list is empty"));
         }
-        self.builder.next_list();
+        self.lexicon.next_list();
         for phrase in phrases.get_ref() {
-            if !self.builder.add(list, phrase.get_ref()) {
-                let problem = "a phrase must be more than numbers and punctuation";
-                return Err(self.place.error(phrase.span().start, problem));
+            if !self.lexicon.add(list, phrase.get_ref()) {
+                return Err(self.place.error(phrase.span().start, NO_PHRASE));
             }
         }
         Ok(list)
+    }
+
+    fn wording(&mut self, wording: &WordingTable) -> Result<(), RulesError> {
+        let points = i32::try_from(*wording.points.get_ref()).ok().filter(|points| POINTS.contains(points));
+        let Some(points) = points else {
+            let problem = format!("points must be {} to {}", POINTS.start(), POINTS.end());
+            return Err(self.place.error(wording.points.span().start, problem));
+        };
+        for phrase in &wording.phrases {
+            if !self.lexicon.weigh(phrase.get_ref(), points) {
+                return Err(self.place.error(phrase.span().start, NO_PHRASE));
+            }
+        }
+        Ok(())
     }
 
     fn named(&self, name: &Spanned<String>) -> Result<u8, RulesError> {
@@ -153,14 +181,13 @@ impl Reader<'_> {
             links: self.within(rule.links.as_ref(), "links", 1, 1000)?,
             capitals: self.within(rule.capitals.as_ref(), "capitals", 1, 100)?,
             without_code: rule.without_code,
+            wording: self.within(rule.wording.as_ref(), "wording", 1, 10_000)?,
+            spelled: self.within(rule.spelled.as_ref(), "spelled", 2, 1000)?,
+            hidden: self.within(rule.hidden.as_ref(), "hidden", 1, 1000)?,
         };
-        let shaped = shape.longer_than.is_some()
-            || shape.links.is_some()
-            || shape.capitals.is_some()
-            || shape.without_code;
-        if !shaped && any_of.is_empty() && rule.all_of.is_empty() && rule.regex.is_none() {
-            let problem = "no matcher: one of phrases, any_of, all_of, regex, longer_than, links, capitals, \
-                           without_code or counter is needed";
+        if shape == Shape::default() && any_of.is_empty() && rule.all_of.is_empty() && rule.regex.is_none() {
+            let problem = "no matcher: one of phrases, any_of, all_of, regex, wording, longer_than, links, \
+                           capitals, spelled, hidden, without_code or counter is needed";
             return Err(self.place.error(at, problem));
         }
         let at_least = self.within(rule.at_least.as_ref(), "at_least", 1, 1000)?.unwrap_or(1);
@@ -184,7 +211,9 @@ impl Reader<'_> {
             return Err(self.place.error(at, format!("unknown counter: one of {known} is meant")));
         };
         let others = !rule.all_of.is_empty() || !rule.any_of.is_empty() || !rule.unless.is_empty();
-        let shaped = rule.longer_than.is_some() || rule.links.is_some() || rule.capitals.is_some();
+        let shapes =
+            [&rule.wording, &rule.longer_than, &rule.links, &rule.capitals, &rule.spelled, &rule.hidden];
+        let shaped = shapes.iter().any(|shape| shape.is_some());
         if others || shaped || rule.phrases.is_some() || rule.regex.is_some() || rule.without_code {
             return Err(self.place.error(at, "a counter has no other matcher beside it"));
         }

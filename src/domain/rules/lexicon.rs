@@ -1,39 +1,47 @@
-//! All phrases of all rules in one automaton, so that a text is gone through once however many there are.
+//! All phrases of all rules in one tree of words, so that a text is gone through once however many there are.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry as Place;
+use std::ops::RangeInclusive;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+use rustc_hash::FxHashMap;
 
-use super::stem::word_begins;
-use super::view::{Plain, Unmasked, look};
+use super::stem::without_joined;
+use super::view::{look, plain, unmasked};
 use crate::domain::fold::Table;
 
 /// The most lists a rules file can have: one bit each.
 pub(super) const LISTS: usize = 128;
 
-/// Collects the phrases.
+/// In single letters whose words have no ends, words are looked for among so many of a text, each of so many letters.
+const SPELLED_LETTERS: usize = 128;
+const SPELLED_WORD: RangeInclusive<usize> = 3..=16;
+
+/// The node before the first word of a phrase, and the id of a word that is in no phrase.
+const NONE: u32 = 0;
+
+/// The compiled phrases.
 #[derive(Default)]
-pub(super) struct Builder {
-    /// Each pattern with the lists it belongs to and the phrase it is a form of.
-    patterns: BTreeMap<Vec<u8>, Entry>,
-    phrases: u32,
+pub(super) struct Lexicon {
+    /// The id of each word as it is written, and as it is when its disguises are taken off.
+    words: FxHashMap<Box<[u8]>, u32>,
+    unmasked: FxHashMap<Box<[u8]>, u32>,
+    /// By the word's id, the node that a phrase's first word leads to.
+    first: Vec<u32>,
+    /// By a node and the id of a further word, the node they lead to.
+    further: FxHashMap<(u32, u32), u32>,
+    /// What each node means.
+    nodes: Vec<Node>,
     lists: u8,
 }
 
-#[derive(Clone, Copy)]
-struct Entry {
+#[derive(Clone, Copy, Default)]
+struct Node {
+    /// The lists that the phrase which ends here belongs to.
     lists: u128,
-    phrase: u32,
-}
-
-/// The compiled phrases.
-pub(super) struct Lexicon {
-    words: AhoCorasick,
-    entries: Vec<Entry>,
-    /// The same without spaces, for letters set apart.
-    spelled: AhoCorasick,
-    spelled_entries: Vec<Entry>,
-    phrases: usize,
+    /// What the phrase says about the wording.
+    points: i32,
+    /// Whether phrases go on from here.
+    goes_on: bool,
 }
 
 /// What was found in a text.
@@ -42,7 +50,16 @@ pub(super) struct Hits {
     /// A bit for each list.
     pub(super) lists: u128,
     counts: [u16; LISTS],
+    /// The sum of the points of all phrases that were found.
+    points: i32,
+    /// How many words the text has.
+    words: u32,
+    /// The most single letters in a row.
+    pub(super) spelled: u32,
 }
+
+/// Added to the number of words, so that a text of a word or two is not judged by these alone.
+const FEW_WORDS: u32 = 3;
 
 impl Hits {
     /// How many different phrases of the list were found.
@@ -50,16 +67,27 @@ impl Hits {
         self.counts[usize::from(list)]
     }
 
+    /// The points of the wording. They do not add up in long texts as they do in short ones: a long text has more phrases
+    /// of every kind, and their sum grows with the root of their number when they mean nothing.
+    pub(super) fn wording(&self) -> i32 {
+        (f64::from(self.points) / self.scale()).round() as i32
+    }
+
+    fn scale(&self) -> f64 {
+        f64::from(self.words + FEW_WORDS).sqrt()
+    }
+
     #[inline]
-    fn add(&mut self, entry: Entry) {
-        let word = &mut self.seen[entry.phrase as usize / 64];
-        let bit = 1 << (entry.phrase % 64);
+    fn add(&mut self, node: u32, found: Node) {
+        let word = &mut self.seen[node as usize / 64];
+        let bit = 1 << (node % 64);
         if *word & bit != 0 {
             return;
         }
         *word |= bit;
-        self.lists |= entry.lists;
-        let mut lists = entry.lists;
+        self.points = self.points.saturating_add(found.points);
+        self.lists |= found.lists;
+        let mut lists = found.lists;
         while lists != 0 {
             self.counts[lists.trailing_zeros() as usize] += 1;
             lists &= lists - 1;
@@ -67,40 +95,12 @@ impl Hits {
     }
 }
 
-/// Shorter phrases are too often part of other words to be looked for where the ends of words are lost.
-const SPELLED_SHORTEST: usize = 4;
-
-fn codes(text: &str) -> Vec<u32> {
-    Table::get().codes(text)
-}
-
-/// The pattern of a phrase; `None` when it is nothing, or numbers alone.
-///
-/// A star at the end stands for any further letters of the word, a dot in front for a dot inside a word.
-fn pattern(phrase: &str) -> Option<Vec<u8>> {
-    let (phrase, open) = phrase.strip_suffix('*').map_or((phrase, false), |phrase| (phrase, true));
-    let (phrase, dot) = phrase.strip_prefix('.').map_or((phrase, false), |phrase| (phrase, true));
-    let mut bytes = if open {
-        // The marker keeps the last word from being cut; it goes again with the space.
-        let mut bytes = Plain::of(&codes(&format!("{phrase}\u{4e00}"))).bytes;
-        bytes.truncate(bytes.len() - 2);
-        bytes
-    } else {
-        Plain::of(&codes(phrase)).bytes
-    };
-    if bytes.iter().all(|byte| matches!(byte, b' ' | b'#' | b'.')) {
-        return None;
+impl Lexicon {
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        Self { first: vec![NONE], nodes: vec![Node::default()], ..Self::default() }
     }
-    if dot {
-        bytes.splice(0..1, *b" . ");
-    }
-    if bytes.get(1).is_some_and(|byte| *byte >= 0x80) {
-        bytes.remove(0);
-    }
-    Some(bytes)
-}
 
-impl Builder {
     /// How many lists were begun; the number of the next one.
     pub(super) fn lists(&self) -> u8 {
         self.lists
@@ -113,68 +113,193 @@ impl Builder {
 
     /// Adds a phrase to a list; false when it is nothing, or numbers alone.
     pub(super) fn add(&mut self, list: u8, phrase: &str) -> bool {
-        let Some(pattern) = pattern(phrase) else { return false };
-        let masked: Vec<u8> = pattern.iter().map(|byte| if *byte == b'l' { b'i' } else { *byte }).collect();
-        let known = self.patterns.get(&pattern).map(|entry| entry.phrase);
-        let phrase = known.unwrap_or_else(|| {
-            self.phrases += 1;
-            self.phrases - 1
-        });
-        for form in [pattern, masked] {
-            self.patterns.entry(form).or_insert(Entry { lists: 0, phrase }).lists |= 1 << list;
-        }
-        true
+        self.node(phrase).map(|node| self.nodes[node].lists |= 1 << list).is_some()
     }
 
-    pub(super) fn build(self) -> Result<Lexicon, BuildError> {
-        let mut spelled: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
-        for (pattern, entry) in &self.patterns {
-            let letters: Vec<u8> =
-                pattern.iter().filter(|byte| **byte != b' ').map(|byte| look(*byte)).collect();
-            if letters.len() >= SPELLED_SHORTEST {
-                spelled.entry(letters).or_insert(Entry { lists: 0, ..*entry }).lists |= entry.lists;
+    /// Gives a phrase points for the wording; false when it is nothing.
+    pub(super) fn weigh(&mut self, phrase: &str, points: i32) -> bool {
+        self.node(phrase).map(|node| self.nodes[node].points = points).is_some()
+    }
+
+    /// The node that a phrase ends at, new if need be; `None` when it is nothing, or numbers alone.
+    ///
+    /// A dot in front stands for a dot inside a word.
+    fn node(&mut self, phrase: &str) -> Option<usize> {
+        let (phrase, dot) = phrase.strip_prefix('.').map_or((phrase, false), |phrase| (phrase, true));
+        let mut words: Vec<Box<[u8]>> = Vec::new();
+        plain(&Table::get().codes(phrase), |word| words.push(word.into()));
+        if words.iter().all(|word| matches!(**word, [b'#' | b'.'])) {
+            return None;
+        }
+        if dot {
+            words.insert(0, b"."[..].into());
+        }
+        let mut node = NONE;
+        for word in words {
+            let id = self.id(word);
+            let new = u32::try_from(self.nodes.len()).ok()?;
+            let next = if node == NONE {
+                let first = &mut self.first[id as usize];
+                *first = if *first == NONE { new } else { *first };
+                *first
+            } else {
+                self.nodes[node as usize].goes_on = true;
+                *self.further.entry((node, id)).or_insert(new)
+            };
+            if next == new {
+                self.nodes.push(Node::default());
+            }
+            node = next;
+        }
+        Some(node as usize)
+    }
+
+    fn id(&mut self, word: Box<[u8]>) -> u32 {
+        let new = u32::try_from(self.first.len()).unwrap_or(u32::MAX);
+        match self.words.entry(word) {
+            Place::Occupied(known) => *known.get(),
+            Place::Vacant(place) => {
+                let looks = place.key().iter().map(|byte| look(*byte)).collect();
+                self.unmasked.entry(looks).or_insert(new);
+                self.first.push(NONE);
+                *place.insert(new)
             }
         }
-        Ok(Lexicon {
-            words: automaton(self.patterns.keys())?,
-            entries: self.patterns.into_values().collect(),
-            spelled: automaton(spelled.keys())?,
-            spelled_entries: spelled.into_values().collect(),
-            phrases: self.phrases as usize,
-        })
     }
-}
 
-fn automaton<'a>(patterns: impl Iterator<Item = &'a Vec<u8>>) -> Result<AhoCorasick, BuildError> {
-    AhoCorasick::builder()
-        .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::DFA))
-        .prefilter(false)
-        .build(patterns)
-}
-
-impl Lexicon {
     /// All phrases of the text with these codes, as written and unmasked.
     pub(super) fn find(&self, codes: &[u32]) -> Hits {
-        let mut hits = Hits { seen: vec![0; self.phrases.div_ceil(64)], lists: 0, counts: [0; LISTS] };
-        let plain = Plain::of(codes);
-        self.find_words(&plain.bytes, &mut hits);
+        let hits = Hits {
+            seen: vec![0; self.nodes.len().div_ceil(64)],
+            lists: 0,
+            counts: [0; LISTS],
+            points: 0,
+            words: 0,
+            spelled: 0,
+        };
+        let mut reading = Reading { lexicon: self, open: Vec::new(), opening: Vec::new(), hits };
+        let mut count = 0;
+        let plain = plain(codes, |word| {
+            count += 1;
+            reading.word(id_of(&self.words, word));
+        });
+        reading.hits.spelled = plain.spelled;
         if plain.tricky {
-            let unmasked = Unmasked::of(codes);
-            self.find_words(&unmasked.bytes, &mut hits);
-            for found in self.spelled.find_overlapping_iter(&unmasked.spelled) {
-                hits.add(self.spelled_entries[found.pattern()]);
-            }
+            reading.open.clear();
+            let mut letters = SPELLED_LETTERS;
+            unmasked(codes, |word, spelled| match id_of(&self.unmasked, word) {
+                NONE if spelled => {
+                    let word = &word[..word.len().min(letters)];
+                    letters -= word.len();
+                    reading.words_within(word);
+                }
+                id => reading.word(id),
+            });
         }
-        hits
+        reading.hits.words = count;
+        reading.hits
+    }
+}
+
+/// Phrases to be looked for in texts as the rules do it: what their points are fitted with.
+pub struct Vocabulary(Lexicon);
+
+/// What a [`Vocabulary`] finds in a text.
+pub struct Found {
+    /// The phrases, each once.
+    pub phrases: Vec<u32>,
+    /// What the sum of their points is divided by.
+    pub scale: f64,
+}
+
+impl Default for Vocabulary {
+    fn default() -> Self {
+        let mut lexicon = Lexicon::new();
+        lexicon.next_list();
+        Self(lexicon)
+    }
+}
+
+impl Vocabulary {
+    /// Adds a phrase and says its number, which is that of all phrases that are the same to the rules; `None` when it is
+    /// nothing, or numbers alone.
+    pub fn add(&mut self, phrase: &str) -> Option<u32> {
+        self.0.add(0, phrase).then(|| self.0.node(phrase))?.and_then(|node| u32::try_from(node).ok())
     }
 
-    fn find_words(&self, bytes: &[u8], hits: &mut Hits) {
-        for found in self.words.find_overlapping_iter(bytes) {
-            // Patterns of other than Arabic words begin with their space.
-            if bytes[found.start()] < 0x80 || word_begins(bytes, found.start()) {
-                hits.add(self.entries[found.pattern()]);
+    /// The phrases of a text.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Found {
+        let hits = self.0.find(&Table::get().codes(text));
+        let bits = |(at, word): (usize, &u64)| {
+            let word = *word;
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at as u32 * 64 + bit)
+        };
+        Found { phrases: hits.seen.iter().enumerate().flat_map(bits).collect(), scale: hits.scale() }
+    }
+}
+
+/// The id of a word, of an Arabic one also without what is joined to its front.
+#[inline]
+fn id_of(words: &FxHashMap<Box<[u8]>, u32>, word: &[u8]) -> u32 {
+    if let Some(id) = words.get(word) {
+        return *id;
+    }
+    let [one, two] =
+        if word.first().is_some_and(|first| *first >= 0x80) { without_joined(word) } else { [None, None] };
+    one.and_then(|word| words.get(word))
+        .or_else(|| two.and_then(|word| words.get(word)))
+        .copied()
+        .unwrap_or(NONE)
+}
+
+/// Goes through a text word by word.
+struct Reading<'a> {
+    lexicon: &'a Lexicon,
+    /// The phrases that are begun.
+    open: Vec<u32>,
+    opening: Vec<u32>,
+    hits: Hits,
+}
+
+impl Reading<'_> {
+    #[inline]
+    fn word(&mut self, id: u32) {
+        self.opening.clear();
+        if id != NONE {
+            for at in 0..self.open.len() {
+                if let Some(node) = self.lexicon.further.get(&(self.open[at], id)) {
+                    self.arrive(*node);
+                }
             }
+            let first = self.lexicon.first[id as usize];
+            if first != NONE {
+                self.arrive(first);
+            }
+        }
+        std::mem::swap(&mut self.open, &mut self.opening);
+    }
+
+    /// Reads letters without ends of words: the longest word that begins, and on behind it.
+    fn words_within(&mut self, mut letters: &[u8]) {
+        while let Some((_, rest)) = letters.split_first() {
+            let lengths = SPELLED_WORD.rev().filter(|length| *length <= letters.len());
+            let ids = lengths
+                .filter_map(|length| self.lexicon.unmasked.get(&letters[..length]).map(|id| (*id, length)));
+            let (id, length) = ids.into_iter().next().unwrap_or((NONE, letters.len() - rest.len()));
+            self.word(id);
+            letters = &letters[length..];
+        }
+    }
+
+    #[inline]
+    fn arrive(&mut self, node: u32) {
+        let found = self.lexicon.nodes[node as usize];
+        if found.goes_on {
+            self.opening.push(node);
+        }
+        if found.lists != 0 || found.points != 0 {
+            self.hits.add(node, found);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The content rules: what a text says, as signals with weights, and what follows from their sum.
 //!
-//! The rules are a file ([`Rules::parse`]); the one that is built in is `default.toml` beside this module. Reading a
+//! The rules are a file ([`Rules::parse`]); the one that is built in is `default.toml` beside this module, with
+//! the points of the wording in `wording.toml`. Reading a
 //! text takes time in proportion to its length, whatever the text and the rules are.
 
 mod counter;
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 pub use counter::{Counter, CounterRule};
 pub use error::RulesError;
+pub use lexicon::{Found, Vocabulary};
 pub use score::{BLOCK, PAUSE, THROTTLE, action, score};
 
 use super::fold::{Table, identity_of};
@@ -26,7 +28,7 @@ use super::purpose::Purpose;
 use lexicon::Lexicon;
 use text::{Subject, TextRule};
 
-const DEFAULT: &str = include_str!("default.toml");
+const DEFAULT: &str = concat!(include_str!("default.toml"), include_str!("wording.toml"));
 
 /// A compiled rules file.
 pub struct Rules {

@@ -19,20 +19,21 @@ const SHORTEST: usize = 3;
 /// Joined to the front of an Arabic word without an article.
 const PROCLITICS: [u8; 6] = [BEH, LAM, FEH, KAF, HEH, AIN];
 
-/// Cuts the word that begins at `start` and ends the text. English loses a plural s, Arabic the article (with and, by,
-/// like, for before it) and up to two endings.
+/// What is left of a word. English loses a plural s, Arabic the article (with and, by, like, for before it) and up to two
+/// endings.
 #[inline]
-pub(super) fn stem(text: &mut Vec<u8>, start: usize) {
-    let word = &text[start..];
+pub(super) fn stem(word: &mut [u8]) -> &mut [u8] {
     if word.first().is_some_and(|byte| *byte >= 0x80) {
-        let prefix = article(word);
-        let keep = word.len() - ending(&word[prefix..]);
-        text.truncate(start + keep);
-        text.drain(start..start + prefix);
-    } else if let [_, _, before, b's'] | [_, _, .., before, b's'] = word
-        && !matches!(before, b's' | b'u' | b'i')
-    {
-        text.pop();
+        let from = article(word);
+        let to = word.len() - ending(&word[from..]);
+        return &mut word[from..to];
+    }
+    match word {
+        [_, _, before, b's'] | [_, _, .., before, b's'] if !matches!(before, b's' | b'u' | b'i') => {
+            let to = word.len() - 1;
+            &mut word[..to]
+        }
+        word => word,
     }
 }
 
@@ -75,13 +76,12 @@ fn is_ending(first: u8, second: u8) -> bool {
     )
 }
 
-/// Whether a word may begin at `at`: after a space, or after a letter or two that Arabic writes joined to the next word.
+/// The Arabic word without the letter or two that are written joined to it: what is left after one, and after a second.
 #[inline]
-pub(super) fn word_begins(text: &[u8], at: usize) -> bool {
-    match text[..at] {
-        [.., b' '] => true,
-        [.., b' ', joined] => joined == WAW || PROCLITICS.contains(&joined),
-        [.., b' ', WAW, joined] => PROCLITICS.contains(&joined),
-        _ => false,
+pub(super) fn without_joined(word: &[u8]) -> [Option<&[u8]>; 2] {
+    match word {
+        [WAW, second, rest @ ..] if PROCLITICS.contains(second) => [Some(&word[1..]), Some(rest)],
+        [first, rest @ ..] if *first == WAW || PROCLITICS.contains(first) => [Some(rest), None],
+        _ => [None, None],
     }
 }

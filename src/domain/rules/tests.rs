@@ -13,7 +13,15 @@ version = "1"
 [phrases]
 offer = ["discount", "9% off", "خصم", "free gift"]
 known = ["your invoice"]
-start = ["unsub*"]
+start = ["unsubscribe"]
+
+[[wording]]
+points = 200
+phrases = ["buy now", "shop"]
+
+[[wording]]
+points = -100
+phrases = ["your order", "invoice 9"]
 
 [[rule]]
 id = "offer"
@@ -42,6 +50,24 @@ purposes = ["authentication"]
 counter = "same_text"
 at_least = 3
 window = "10m"
+
+[[rule]]
+id = "wording"
+weight = 15
+purposes = ["support"]
+wording = 50
+
+[[rule]]
+id = "spelled"
+weight = 15
+purposes = ["operational"]
+spelled = 6
+
+[[rule]]
+id = "hidden"
+weight = 15
+purposes = ["operational"]
+hidden = 2
 
 [[rule]]
 id = "start"
@@ -105,6 +131,40 @@ fn conditions_hold_together() {
 }
 
 #[test]
+fn the_wording_is_the_sum_of_what_speaks_for_and_against() {
+    let rules = rules();
+    for (text, points) in [
+        ("buy now", Some(89)),             // 200 / √5
+        ("buy now buy now now", Some(71)), // once
+        ("b.u.y n0w", Some(67)),           // dots inside a word count
+        ("buy now, then shop", Some(151)),
+        ("buy now against your order", None),
+        ("shop, your orders, invoice 77 of today", None),
+        ("now buy, your shopping", None),
+        ("", None),
+    ] {
+        let reading = rules.read(text, Purpose::Support);
+        let fact =
+            reading.signals.iter().find(|signal| &*signal.rule == "wording").map(|signal| signal.facts[0]);
+        assert_eq!(fact, points.map(|points| ("wording", points)), "{text}");
+    }
+}
+
+#[test]
+fn writing_that_hides_words_is_told() {
+    for (text, expected) in [
+        ("D I S C O U N T", &["spelled"][..]),
+        ("the U.S.A. and a b c d e", &[]),
+        ("s\u{200b}ale, dіscount", &["hidden"]),
+        ("s\u{200b}ale", &[]),
+    ] {
+        let fired = fired(rules(), text, Purpose::Operational);
+        let fired: Vec<&str> = fired.iter().map(String::as_str).filter(|rule| *rule != "offers").collect();
+        assert_eq!(fired, expected, "{text}");
+    }
+}
+
+#[test]
 fn a_signal_tells_numbers_and_nothing_of_the_text() {
     let reading = rules().read("DISCOUNT and a free gift", Purpose::Support);
     let json = serde_json::to_string(&reading.signals[0]).expect("JSON");
@@ -128,44 +188,46 @@ fn counters_fire_from_their_number_on() {
 #[test]
 fn the_first_fault_is_told_with_its_line_and_rule() {
     for (from, to, message) in [
-        ("weight = 40", "weight = 101", "line 11, rule \"offer\": weight must be 1 to 100"),
-        ("weight = 40", "weight = 0", "line 11, rule \"offer\": weight must be 1 to 100"),
-        ("id = \"offers\"", "id = \"offer\"", "line 17, rule \"offer\": id is used by an earlier rule"),
+        ("weight = 40", "weight = 101", "line 19, rule \"offer\": weight must be 1 to 100"),
+        ("weight = 40", "weight = 0", "line 19, rule \"offer\": weight must be 1 to 100"),
+        ("id = \"offers\"", "id = \"offer\"", "line 25, rule \"offer\": id is used by an earlier rule"),
         (
             "unless = [\"known\"]",
             "unless = [\"x\"]",
-            "line 14, rule \"offer\": there is no phrase list \"x\"",
+            "line 22, rule \"offer\": there is no phrase list \"x\"",
         ),
         (
             "\"support\"",
             "\"suport\"",
-            "line 12, rule \"offer\": unknown purpose: one of transactional, operational, support, internal_team, authentication or all is meant",
+            "line 20, rule \"offer\": unknown purpose: one of transactional, operational, support, internal_team, authentication or all is meant",
         ),
-        ("[\"transactional\", \"support\"]", "[]", "line 12, rule \"offer\": at least one purpose is needed"),
+        ("[\"transactional\", \"support\"]", "[]", "line 20, rule \"offer\": at least one purpose is needed"),
         (
             "\"same_text\"",
             "\"texts\"",
-            "line 33, rule \"burst\": unknown counter: one of same_text, new_recipients, blocked is meant",
+            "line 41, rule \"burst\": unknown counter: one of same_text, new_recipients, blocked is meant",
         ),
-        ("\"10m\"", "\"2d\"", "line 35, rule \"burst\": window must be 1s to 1d, such as \"10m\""),
+        ("\"10m\"", "\"2d\"", "line 43, rule \"burst\": window must be 1s to 1d, such as \"10m\""),
         (
             "window = \"10m\"",
             "window = \"10m\"\n[[rule]]\nid = \"more\"\nweight = 9\npurposes = [\"all\"]\ncounter = \"same_text\"\nat_least = 9\nwindow = \"1h\"",
-            "line 40, rule \"more\": another window than that of rule \"burst\"",
+            "line 48, rule \"more\": another window than that of rule \"burst\"",
         ),
-        ("window = \"10m\"", "", "line 33, rule \"burst\": a counter needs a window"),
-        ("at_least = 3", "at_least = 1001", "line 34, rule \"burst\": at_least must be 1 to 1000"),
-        ("at_least = 3", "", "line 33, rule \"burst\": a counter needs at_least"),
+        ("window = \"10m\"", "", "line 41, rule \"burst\": a counter needs a window"),
+        ("at_least = 3", "at_least = 1001", "line 42, rule \"burst\": at_least must be 1 to 1000"),
+        ("at_least = 3", "", "line 41, rule \"burst\": a counter needs at_least"),
+        ("points = 200", "points = 20000", "line 10: points must be -10000 to 10000"),
+        ("\"shop\"]", "\"9.\"]", "line 11: a phrase must be more than numbers and punctuation"),
         ("[\"your invoice\"]", "[]", "line 6: the phrase list is empty"),
         ("\"your invoice\"", "\"42!\"", "line 6: a phrase must be more than numbers and punctuation"),
-        ("all_of = [\"start\"]", "", "line 37, rule \"start\": no matcher"),
-        ("all_of", "all_off", "line 41, rule \"start\": unknown field `all_off`"),
+        ("all_of = [\"start\"]", "", "line 63, rule \"start\": no matcher"),
+        ("all_of", "all_off", "line 67, rule \"start\": unknown field `all_off`"),
         ("version = \"1\"", "version = \"\"", "line 2: version must not be empty"),
-        ("\"^order [0-9]+$\"", "\"(\"", "line 27, rule \"regex\": the regular expression is no good"),
+        ("\"^order [0-9]+$\"", "\"(\"", "line 35, rule \"regex\": the regular expression is no good"),
         (
             "\"^order [0-9]+$\"",
             "\"(a{999}){999}\"",
-            "line 27, rule \"regex\": the regular expression is no good",
+            "line 35, rule \"regex\": the regular expression is no good",
         ),
     ] {
         let file = FILE.replacen(from, to, 1);

@@ -25,7 +25,7 @@ pub(super) struct TextRule {
 }
 
 /// Conditions that are not about words.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     /// More characters than this.
     pub(super) longer_than: Option<u32>,
@@ -35,6 +35,12 @@ pub(super) struct Shape {
     pub(super) capitals: Option<u32>,
     /// Nothing in it could be a code.
     pub(super) without_code: bool,
+    /// The wording has at least so many points.
+    pub(super) wording: Option<u32>,
+    /// At least so many letters stand alone in a row.
+    pub(super) spelled: Option<u32>,
+    /// At least so many words have letters of two alphabets, or something invisible between their letters.
+    pub(super) hidden: Option<u32>,
 }
 
 /// A text with fewer letters does not shout.
@@ -95,6 +101,15 @@ impl Shape {
             facts.push((name, i64::try_from(value).unwrap_or(i64::MAX)));
             (value >= needed as usize).then_some(())
         };
+        if let Some(needed) = self.wording {
+            fact("wording", usize::try_from(subject.hits.wording()).unwrap_or_default(), needed)?;
+        }
+        if let Some(needed) = self.spelled {
+            fact("spelled_letters", subject.hits.spelled as usize, needed)?;
+        }
+        if let Some(needed) = self.hidden {
+            fact("hidden_words", hidden_words(subject.text), needed)?;
+        }
         if let Some(limit) = self.longer_than {
             fact("characters", subject.text.chars().count(), limit.saturating_add(1))?;
         }
@@ -111,13 +126,11 @@ impl Shape {
 /// How many addresses begin in the text.
 fn links(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let begins = |at: usize| {
-        bytes[at..].starts_with(b"://")
-            || bytes[at..].len() > 4
-                && bytes[at..at + 4].eq_ignore_ascii_case(b"www.")
-                && (at == 0 || bytes[at - 1].is_ascii_whitespace())
-    };
-    (0..bytes.len()).filter(|at| begins(*at)).count()
+    let www = memchr::memchr_iter(b'.', bytes).filter(|dot| {
+        let begins = *dot >= 3 && bytes[dot - 3..*dot].eq_ignore_ascii_case(b"www");
+        begins && dot + 1 < bytes.len() && (*dot == 3 || bytes[dot - 4].is_ascii_whitespace())
+    });
+    memchr::memmem::find_iter(bytes, b"://").count() + www.count()
 }
 
 /// How many of a hundred Latin letters are capitals; 0 when they are too few to tell.
@@ -145,9 +158,62 @@ fn has_code(folded: &str) -> bool {
     false
 }
 
+/// The alphabets whose letters are put in each other's place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alphabet {
+    Latin,
+    Arabic,
+    /// Greek, Cyrillic, full-width and styled letters: those with look-alikes among the Latin ones.
+    Alike,
+}
+
+fn alphabet(c: char) -> Option<Alphabet> {
+    match c {
+        'A'..='Z' | 'a'..='z' => Some(Alphabet::Latin),
+        '\u{620}'..='\u{64a}' | '\u{671}'..='\u{6d3}' => Some(Alphabet::Arabic),
+        '\u{370}'..='\u{52f}' | '\u{ff21}'..='\u{ff5a}' | '\u{1d400}'..='\u{1d7cb}' => {
+            c.is_alphabetic().then_some(Alphabet::Alike)
+        }
+        _ => None,
+    }
+}
+
+/// Shows nothing and joins nothing. Those that choose a direction, or the form of an Arabic letter, have their use.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2063}' | '\u{feff}' | '\u{34f}' | '\u{180e}')
+}
+
+/// How many words have letters of two alphabets, or something invisible between their letters. Arabic words do not count
+/// for the first: they are written beside others without a space.
+fn hidden_words(text: &str) -> usize {
+    // Bytes that begin only characters of plain English and Arabic texts.
+    if !text.bytes().any(|byte| matches!(byte, 0xc2 | 0xcd..=0xd4 | 0xe1..=0xef | 0xf0)) {
+        return 0;
+    }
+    text.split_whitespace().filter(|word| is_hidden(word)).count()
+}
+
+fn is_hidden(word: &str) -> bool {
+    let (mut latin, mut alike, mut before, mut gap) = (false, false, None, false);
+    for c in word.chars() {
+        if is_invisible(c) || (matches!(c, '\u{200c}' | '\u{200d}') && before != Some(Alphabet::Arabic)) {
+            gap = true;
+            continue;
+        }
+        let alphabet = alphabet(c);
+        if gap && before.is_some() && alphabet.is_some() {
+            return true;
+        }
+        latin |= alphabet == Some(Alphabet::Latin);
+        alike |= alphabet == Some(Alphabet::Alike);
+        (before, gap) = (alphabet, false);
+    }
+    latin && alike
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{capitals, has_code, links};
+    use super::{capitals, has_code, hidden_words, links};
     use crate::domain::fold::fold;
 
     #[test]
@@ -159,6 +225,22 @@ mod tests {
         }
         for text in ["", "no code here", "123", "5 minutes", "1 2 3 4", "123456789", "رمز التحقق"] {
             assert!(!has_code(&fold(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn hidden_words_are_counted() {
+        for (text, count) in [
+            ("", 0),
+            ("plain words, خصم and café €5 👨\u{200d}👩\u{200d}👧", 0),
+            ("Привет мир, Ελλάδα", 0),
+            ("می\u{200c}خواهم \u{200f}خصم\u{200f} \u{feff}start", 0),
+            ("dіsсount sаle", 2),
+            ("dis\u{200b}count no\u{2060}w f\u{200c}ree", 3),
+            ("خص\u{200b}م", 1),
+            ("ｓale 𝗳ree", 2),
+        ] {
+            assert_eq!(hidden_words(text), count, "{text}");
         }
     }
 

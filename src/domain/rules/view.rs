@@ -1,4 +1,4 @@
-//! The forms of a text that phrases are looked for in: one byte a character, words between single spaces.
+//! The words of a text, in two readings. Each word is bytes, one for a letter.
 //!
 //! A number is `#`, a percent sign `%`, a sign of money `$`, a dot inside a word `.`, each a word of its own. Arabic
 //! letters are bytes above 0x80, all other letters `?`. Words lose what only their grammar adds (see [`stem`]).
@@ -22,151 +22,161 @@ fn is_letter(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte >= 0x80
 }
 
-/// The text as it is written, and whether a second look is worth its time.
-pub(super) struct Plain {
-    /// ` word word `
-    pub(super) bytes: Vec<u8>,
-    /// Something may hide words: digits or marks inside of them, single letters in a row, letters repeated.
+/// How a text is written.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Writing {
+    /// Something may hide words, such as digits or marks inside of them, single letters in a row, letters repeated: a
+    /// second look is worth its time.
     pub(super) tricky: bool,
-    start: usize,
+    /// The most single letters in a row.
+    pub(super) spelled: u32,
+}
+
+/// Calls with each word of the text as it is written.
+pub(super) fn plain(codes: &[u32], each: impl FnMut(&[u8])) -> Writing {
+    let mut plain = Plain {
+        each,
+        word: Vec::with_capacity(64),
+        writing: Writing::default(),
+        any: false,
+        joined: false,
+        singles: 0,
+        mark: None,
+    };
+    let mut at = 0;
+    while let Some(&code) = codes.get(at) {
+        if code <= LAST_SIGN {
+            plain.sign(code, at > 0 && codes[at - 1] > LAST_SIGN);
+            at += 1;
+        } else {
+            let length = codes[at..].iter().take_while(|code| **code > LAST_SIGN).count();
+            plain.word(&codes[at..at + length]);
+            at += length;
+        }
+    }
+    plain.writing
+}
+
+struct Plain<F> {
+    each: F,
+    word: Vec<u8>,
+    writing: Writing,
+    /// There was a word.
+    any: bool,
     /// The word before is a number, and only one mark stands between.
     joined: bool,
-    after_single: bool,
+    /// So many words before have one letter.
+    singles: u32,
     /// The mark that stands directly before.
     mark: Option<u32>,
 }
 
-impl Plain {
-    pub(super) fn of(codes: &[u32]) -> Self {
-        let mut bytes = Vec::with_capacity(codes.len() * 2 + 16);
-        bytes.push(b' ');
-        let mut plain =
-            Self { bytes, tricky: false, start: 1, joined: false, after_single: false, mark: None };
-        for &code in codes {
-            if code <= LAST_SIGN {
-                plain.sign(code);
-            } else if regional(code).is_some() {
-                plain.tricky = true;
-            } else {
-                plain.letter(byte(code));
-            }
-        }
-        plain.end_word();
-        plain
-    }
-
-    fn sign(&mut self, code: u32) {
+impl<F: FnMut(&[u8])> Plain<F> {
+    fn sign(&mut self, code: u32, after_letter: bool) {
         match code {
-            SPACE => {
-                self.end_word();
-                self.mark = None;
-                self.joined = false;
-            }
+            SPACE => (self.joined, self.mark) = (false, None),
             PERCENT | CURRENCY | DOLLAR => {
-                self.tricky |= self.bytes.last().is_some_and(|last| is_letter(*last));
-                self.end_word();
-                self.bytes.extend(if code == PERCENT { b"% " } else { b"$ " });
-                self.start = self.bytes.len();
+                self.writing.tricky |= after_letter && self.word.last().is_some_and(|last| is_letter(*last));
+                self.emit(if code == PERCENT { b"%" } else { b"$" });
                 (self.joined, self.mark) = (false, None);
             }
             mark => {
-                self.end_word();
                 self.joined &= self.mark.is_none();
                 self.mark = Some(mark);
             }
         }
     }
 
-    #[inline]
-    fn letter(&mut self, byte: u8) {
-        if self.start == self.bytes.len()
-            && let Some(mark) = self.mark.take()
-        {
-            let tight = !byte.is_ascii_digit();
-            self.tricky |= tight;
-            if mark == DOT && tight && self.bytes.len() > 1 {
-                self.bytes.extend(b". ");
-                self.start = self.bytes.len();
+    fn word(&mut self, codes: &[u32]) {
+        self.word.clear();
+        let (mut digits, mut repeated, mut before) = (0, false, [0_u8; 2]);
+        for &code in codes {
+            if code < 0x80 || regional(code).is_none() {
+                let byte = byte(code);
+                digits += usize::from(byte.is_ascii_digit());
+                repeated |= before == [byte; 2];
+                before = [before[1], byte];
+                self.word.push(byte);
+            } else {
+                self.writing.tricky = true;
             }
         }
-        self.bytes.push(byte);
-    }
-
-    fn end_word(&mut self) {
-        let word = &self.bytes[self.start..];
-        if word.is_empty() {
-            return;
+        let Some(first) = self.word.first() else { return };
+        let tight = self.mark.is_some() && !first.is_ascii_digit();
+        self.writing.tricky |= tight;
+        if tight && self.mark == Some(DOT) && self.any {
+            self.emit(b".");
         }
-        let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
-        let single = word.len() == 1;
-        let number = digits == word.len();
+        let number = digits == self.word.len();
+        self.singles = if self.word.len() == 1 && !number { self.singles + 1 } else { 0 };
+        self.writing.spelled = self.writing.spelled.max(self.singles);
         if number {
-            self.bytes.truncate(self.start);
             if !self.joined {
-                self.bytes.extend(b"# ");
+                self.emit(b"#");
             }
         } else {
-            self.tricky |= word.windows(3).any(|three| three[0] == three[1] && three[1] == three[2]);
+            self.writing.tricky |= repeated || digits > 0;
             if digits > 0 {
-                self.tricky = true;
                 self.split_number();
             } else {
-                stem(&mut self.bytes, self.start);
+                (self.each)(stem(&mut self.word));
             }
-            self.bytes.push(b' ');
         }
-        self.tricky |= single && self.after_single && !number;
-        self.after_single = single;
-        self.joined = number;
-        self.mark = None;
-        self.start = self.bytes.len();
+        self.writing.tricky |= self.singles > 1;
+        (self.any, self.joined, self.mark) = (true, number, None);
+    }
+
+    fn emit(&mut self, word: &[u8]) {
+        (self.each)(word);
+        self.any = true;
     }
 
     /// `199sar` is `# sar`, `save40` is `save #`; a single digit may be a letter in disguise and stays.
     fn split_number(&mut self) {
-        let word = &self.bytes[self.start..];
+        let word = &self.word[..];
         let leading = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let trailing = word.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        if trailing >= 2 {
-            self.bytes.truncate(self.bytes.len() - trailing);
-            self.bytes.extend(b" #");
+        let from = if leading >= 2 { leading } else { 0 };
+        let to = word.len() - if trailing >= 2 { trailing } else { 0 };
+        if from > 0 {
+            (self.each)(b"#");
         }
-        if leading >= 2 {
-            self.bytes.splice(self.start..self.start + leading, *b"# ");
+        (self.each)(&word[from..to]);
+        if to < word.len() {
+            (self.each)(b"#");
         }
     }
 }
 
-/// The text with its disguises taken off: marks inside words removed, letters set apart joined, digits and signs read as
-/// the letters they look like, repeated letters once. `l` and `i` are one letter here, because `1`, `!` and `|` are both.
-pub(super) struct Unmasked {
-    /// ` word word `
-    pub(super) bytes: Vec<u8>,
-    /// Long runs of letters that were set apart, where the ends of words are lost: ` run run `.
-    pub(super) spelled: Vec<u8>,
+/// Calls with each word of the text with its disguises taken off: marks inside words removed, letters set apart joined,
+/// digits and signs read as the letters they look like, repeated letters once. `l` and `i` are one letter here, because
+/// `1`, `!` and `|` are both. With each word comes whether it was put together from single letters.
+pub(super) fn unmasked(codes: &[u32], each: impl FnMut(&[u8], bool)) {
+    let mut unmasked = Unmasked {
+        each,
+        word: Vec::with_capacity(64),
+        token: Vec::with_capacity(64),
+        run: Vec::new(),
+        gap: 0,
+        sign: None,
+    };
+    for &code in codes {
+        unmasked.code(code);
+    }
+    unmasked.end_token();
+    unmasked.end_run();
+}
+
+struct Unmasked<F> {
+    each: F,
+    word: Vec<u8>,
     token: Vec<u8>,
     run: Vec<u8>,
     gap: usize,
     sign: Option<u8>,
 }
 
-/// Shorter runs of single letters are words; longer ones may be several.
-const SPELLED_LENGTH: usize = 7;
-
-impl Unmasked {
-    pub(super) fn of(codes: &[u32]) -> Self {
-        let mut bytes = Vec::with_capacity(codes.len() * 2 + 16);
-        bytes.push(b' ');
-        let mut unmasked =
-            Self { bytes, spelled: Vec::new(), token: Vec::new(), run: Vec::new(), gap: 0, sign: None };
-        for &code in codes {
-            unmasked.code(code);
-        }
-        unmasked.end_token();
-        unmasked.end_run();
-        unmasked
-    }
-
+impl<F: FnMut(&[u8], bool)> Unmasked<F> {
     #[inline]
     fn code(&mut self, code: u32) {
         match code {
@@ -180,14 +190,14 @@ impl Unmasked {
             PERCENT | CURRENCY => {
                 self.end_token();
                 self.end_run();
-                self.bytes.extend(if code == PERCENT { b"% " } else { b"$ " });
+                (self.each)(if code == PERCENT { b"%" } else { b"$" }, false);
             }
             0..=LAST_SIGN => {}
             code => {
                 let byte = regional(code).unwrap_or_else(|| byte(code));
                 match self.sign.take() {
                     Some(sign) if is_letter(byte) => self.token.push(sign),
-                    Some(b's') => self.bytes.extend(b"$ "),
+                    Some(b's') => (self.each)(b"$", false),
                     _ => {}
                 }
                 self.token.push(byte);
@@ -208,7 +218,7 @@ impl Unmasked {
             _ => {
                 self.end_run();
                 let word = std::mem::take(&mut self.token);
-                self.push(&word);
+                self.push(&word, false);
                 self.token = word;
             }
         }
@@ -221,40 +231,36 @@ impl Unmasked {
             return;
         }
         let run = std::mem::take(&mut self.run);
-        if run.len() >= SPELLED_LENGTH {
-            self.spelled.extend(run.iter().map(|byte| look(*byte)));
-            self.spelled.push(b' ');
-        }
-        self.push(&run);
+        self.push(&run, true);
         self.run = run;
         self.run.clear();
     }
 
-    fn push(&mut self, word: &[u8]) {
+    fn push(&mut self, word: &[u8], spelled: bool) {
         if word.iter().all(u8::is_ascii_digit) {
-            self.bytes.extend(b"# ");
+            (self.each)(b"#", false);
             return;
         }
         let repeated = word.windows(3).any(|three| three[0] == three[1] && three[1] == three[2]);
         if repeated {
-            self.push_at_most(word, 2);
+            self.push_at_most(word, 2, spelled);
         }
-        self.push_at_most(word, if repeated { 1 } else { 2 });
+        self.push_at_most(word, if repeated { 1 } else { 2 }, spelled);
     }
 
     /// The word with no letter more than `most` times in a row.
-    fn push_at_most(&mut self, word: &[u8], most: usize) {
-        let start = self.bytes.len();
+    fn push_at_most(&mut self, word: &[u8], most: usize, spelled: bool) {
+        self.word.clear();
         let mut times = 0;
         for (at, byte) in word.iter().enumerate() {
             times = if at > 0 && word[at - 1] == *byte { times + 1 } else { 1 };
             if times <= most {
-                self.bytes.push(undigit(*byte));
+                self.word.push(undigit(*byte));
             }
         }
-        stem(&mut self.bytes, start);
-        self.bytes[start..].iter_mut().for_each(|byte| *byte = look(*byte));
-        self.bytes.push(b' ');
+        let word = stem(&mut self.word);
+        word.iter_mut().for_each(|byte| *byte = look(*byte));
+        (self.each)(word, spelled);
     }
 }
 
@@ -273,9 +279,9 @@ fn undigit(byte: u8) -> u8 {
     }
 }
 
-/// One byte for the letters that are one in [`Unmasked`].
+/// One byte for the letters that are one in [`unmasked`].
 pub(super) fn look(byte: u8) -> u8 {
-    match undigit(byte) {
+    match byte {
         b'l' => b'i',
         byte => byte,
     }
