@@ -11,6 +11,7 @@ mod callbacks_opt_outs;
 mod callbacks_statuses;
 mod contention;
 mod corpus;
+mod coverage;
 mod delivery;
 mod durability;
 mod errors;
@@ -96,6 +97,7 @@ fn main() {
         architecture::sql_and_lapin_have_one_home,
         corpus::corpus_is_large_enough_and_nothing_is_in_it_twice,
         corpus::corpus_is_judged_no_worse_than_before,
+        coverage::coverage_of_every_class,
     ];
     tests.extend(with_services![
         handle,

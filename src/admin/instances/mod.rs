@@ -66,6 +66,13 @@ pub(super) enum Command {
         /// Fail it, or send it again, perhaps for the second time.
         on_unknown: OnUnknown,
     },
+    /// Say what people who opt out with a word are answered once.
+    SetConfirmation {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        answer: Confirmation,
+    },
     /// Replace the access token, for example after it has expired.
     SetToken {
         #[command(flatten)]
@@ -93,6 +100,18 @@ pub(super) struct Which {
     /// The instance's id.
     #[arg(long, value_parser = parse::instance_id)]
     id: String,
+}
+
+/// What an opt-out is answered.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Confirmation {
+    /// This text.
+    #[arg(long, value_name = "TEXT", value_parser = parse::message)]
+    opt_out: Option<String>,
+    /// Nothing.
+    #[arg(long)]
+    none: bool,
 }
 
 /// Who does it.
@@ -157,6 +176,7 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             Ok(done(&which.id, &format!("sends {rate}")))
         }
         Command::SetOnUnknown { which, on_unknown } => set_on_unknown(admin, &which, on_unknown).await,
+        Command::SetConfirmation { which, answer } => set_confirmation(admin, &which, &answer).await,
         Command::SetToken { which, token_env } => {
             let token = token_in(&token_env, &config::environment)?;
             let sealed = admin.secret_key.seal(&token_context(which.account, &which.id), token.as_bytes());
@@ -177,6 +197,15 @@ async fn set_on_unknown(admin: &Admin, which: &Which, on_unknown: OnUnknown) -> 
     let found = instances::set_on_unknown(&session, which.account, &which.id, on_unknown).await?;
     which.require(found, &session).await?;
     Ok(done(&which.id, &format!("lets unknown messages {}", on_unknown.as_str())))
+}
+
+async fn set_confirmation(admin: &Admin, which: &Which, answer: &Confirmation) -> Result<Answer, AdminError> {
+    let session = admin.session().await?;
+    let text = answer.opt_out.as_deref();
+    let found = instances::set_opt_out_confirmation(&session, which.key(), text).await?;
+    which.require(found, &session).await?;
+    let what = if text.is_some() { "confirms opt-outs" } else { "does not confirm opt-outs" };
+    Ok(done(&which.id, what))
 }
 
 impl Which {

@@ -3,15 +3,16 @@
 use jiff::Timestamp;
 use tracing::{info, warn};
 
+use super::Applied;
 use super::reports::{self, Reported};
-use super::{Applied, wishes};
+use super::wishes::{self, Heard};
 use crate::callbacks::ReportedStatus;
 use crate::callbacks::evolution_payload::{self, Update};
 use crate::domain::id::DeliveryKey;
 use crate::domain::instance::Connection;
 use crate::store::callbacks::Callback;
 use crate::store::reports::{Named, Sender, WentOut, recognise};
-use crate::store::{Db, StoreError, aliases, instances, recipients};
+use crate::store::{Db, StoreError, aliases, instances};
 
 /// A message that went out is recognised by its text only after this time: until then the call that sent it may be under
 /// way, and its answer tells better.
@@ -64,7 +65,7 @@ pub(super) async fn apply(
     }
     let reports::Heard { mut applied, aliases } = reports::apply(db, reported).await?;
     for (account_id, alias, recipient) in aliases {
-        applied.owed.extend(learn(db, account_id, &alias, &recipient).await?);
+        applied.owed.extend(wishes::learn(db, account_id, &alias, &recipient).await?);
     }
     for update in others.iter().filter(|_| !callback.heard) {
         match update {
@@ -89,54 +90,13 @@ fn report(
     Reported { named, call: None, status, alias }
 }
 
-/// Keeps whose number is behind a LID, and carries out what its owner asked for while that was not known.
-async fn learn(
-    db: &impl Db,
-    account_id: i64,
-    lid: &str,
-    recipient: &str,
-) -> Result<Vec<DeliveryKey>, StoreError> {
-    let learnt = aliases::learn(db, account_id, lid, recipient).await?;
-    for wish in learnt.wishes {
-        info!(account_id, ?wish, "a wish that waited for its sender's number is carried out");
-    }
-    Ok(learnt.owed)
-}
-
-/// What a person wrote. A wish of somebody whose number is not known is kept until it is.
+/// What a person wrote.
 async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<DeliveryKey>, StoreError> {
     let Update::Inbound { provider_message_id, from, lid, texts, replied_to, at } = update else {
         return Ok(Vec::new());
     };
-    let (account_id, instance_id) = sender;
-    // Whoever answers a message of ours is the person it was sent to.
-    let told = match (from, replied_to) {
-        (Some(from), _) => Some(from.clone()),
-        (None, Some(ours)) => recipients::of_message(db, account_id, ours).await?,
-        (None, None) => None,
-    };
-    let mut owed = Vec::new();
-    let recipient = match (lid, told) {
-        (Some(lid), Some(recipient)) => {
-            owed.extend(learn(db, account_id, lid, &recipient).await?);
-            Some(recipient)
-        }
-        (Some(lid), None) => aliases::number(db, account_id, lid).await?,
-        (None, told) => told,
-    };
-    let first_time = recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await?;
-    let Some((text, wish)) = wishes::in_texts(texts).filter(|_| first_time) else { return Ok(owed) };
-    match (recipient, lid) {
-        (Some(recipient), _) => {
-            owed.extend(wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await?);
-        }
-        (None, Some(lid)) => {
-            warn!(account_id, instance_id, ?wish, "somebody whose number is not known asked for it");
-            aliases::keep(db, sender, lid, wish, *at).await?;
-        }
-        (None, None) => {}
-    }
-    Ok(owed)
+    let (from, alias, replied_to) = (from.as_deref(), lid.as_deref(), replied_to.as_deref());
+    wishes::hear(db, sender, Heard { provider_message_id, from, alias, texts, replied_to, at: *at }).await
 }
 
 /// What became of the instance's connection to WhatsApp. What waits for it is looked at every few seconds.

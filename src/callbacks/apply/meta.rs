@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use tracing::warn;
 
+use super::Applied;
 use super::reports::{self, Reported};
-use super::{Applied, wishes};
+use super::wishes::{self, Heard};
 use crate::callbacks::meta_payload::{self, Update};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::outcome::{Class, Failure, Scope};
 use crate::domain::retry::THROTTLE_PAUSE;
 use crate::store::recipients::{self, Change};
 use crate::store::reports::{Named, Sender};
-use crate::store::{Db, StoreError, senders};
+use crate::store::{Db, StoreError, aliases, senders};
 
 /// What a body says, and how many of its parts were left out.
 pub(super) fn read(body: &[u8], received_at: Timestamp) -> (Vec<Update>, usize) {
@@ -76,55 +77,47 @@ async fn apply_other(
     let sender = (*account_id, instance_id.as_str());
     match update {
         Update::Inbound { .. } => hear(db, sender, update).await,
-        Update::Preference { wa_id: Some(recipient), stop, at, .. } => {
-            let reason = if *stop { "recipient_stopped_marketing" } else { "recipient_resumed_marketing" };
-            let change = Change {
-                account_id: sender.0,
-                instance_id: sender.1,
-                recipient,
-                text: None,
-                reason,
-                at: Some(*at),
-            };
-            if *stop {
-                recipients::opt_out(db, change, false).await
-            } else {
-                recipients::opt_in(db, change, false).await
-            }
-        }
+        Update::Preference { .. } => prefer(db, sender, update).await,
         Update::NumberChanged { old, new, .. } => {
             recipients::follow_number(db, sender.0, old, new).await?;
             Ok(Vec::new())
         }
         Update::SenderError { failure, .. } => hold(db, sender, failure).await,
-        Update::Status { .. } | Update::Preference { wa_id: None, .. } => Ok(Vec::new()),
+        Update::Status { .. } => Ok(Vec::new()),
     }
 }
 
 /// What a person wrote: a wish to be left alone stands from this commit on.
-async fn hear(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    update: &Update,
-) -> Result<Vec<DeliveryKey>, StoreError> {
-    let Update::Inbound { provider_message_id, from, texts, replied_to, at, .. } = update else {
+async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<DeliveryKey>, StoreError> {
+    let Update::Inbound { provider_message_id, from, user_id, texts, replied_to, at, .. } = update else {
         return Ok(Vec::new());
     };
-    let sender = (account_id, instance_id);
-    if !recipients::hear(db, sender, provider_message_id, from.as_deref(), *at).await? {
-        return Ok(Vec::new());
-    }
-    let Some((text, wish)) = wishes::in_texts(texts) else { return Ok(Vec::new()) };
-    let recipient = match (from, replied_to) {
-        (Some(from), _) => Some(from.clone()),
-        (None, Some(ours)) => recipients::of_message(db, account_id, ours).await?,
+    let (from, alias, replied_to) = (from.as_deref(), user_id.as_deref(), replied_to.as_deref());
+    wishes::hear(db, sender, Heard { provider_message_id, from, alias, texts, replied_to, at: *at }).await
+}
+
+/// What a person set in WhatsApp's own settings about marketing. Who is named by Meta's id alone is found where their
+/// number was learnt.
+async fn prefer(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<DeliveryKey>, StoreError> {
+    let Update::Preference { wa_id, user_id, stop, at, .. } = update else { return Ok(Vec::new()) };
+    let (account_id, instance_id) = sender;
+    let recipient = match (wa_id, user_id) {
+        (Some(wa_id), _) => Some(wa_id.clone()),
+        (None, Some(user_id)) => aliases::number(db, account_id, user_id).await?,
         (None, None) => None,
     };
     let Some(recipient) = recipient else {
-        warn!(account_id, instance_id, ?wish, "somebody without a number asked for it");
+        warn!(account_id, instance_id, stop, "somebody whose number is not known set a preference");
         return Ok(Vec::new());
     };
-    wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await
+    let reason = if *stop { "recipient_stopped_marketing" } else { "recipient_resumed_marketing" };
+    let recipient = recipient.as_str();
+    let change = Change { account_id, instance_id, recipient, text: None, reason, at: Some(*at) };
+    if *stop {
+        recipients::opt_out(db, change, false).await
+    } else {
+        recipients::opt_in(db, change, false).await
+    }
 }
 
 /// An error of the sender as a whole.

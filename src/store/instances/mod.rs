@@ -56,6 +56,8 @@ pub struct InstanceRow {
     pub hold_reason: Option<String>,
     /// The pacing rate, as operators write it.
     pub rate: String,
+    /// What people who opt out are answered.
+    pub opt_out_confirmation: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -99,6 +101,7 @@ impl From<&Row> for InstanceRow {
             hold_until: row.get("hold_until"),
             hold_reason: row.get("hold_reason"),
             rate: rate.to_string(),
+            opt_out_confirmation: row.get("opt_out_confirmation"),
             created_at: row.get("created_at"),
         }
     }
@@ -205,6 +208,20 @@ pub async fn set_on_unknown(
     Ok(changed == 1)
 }
 
+/// Says what people who opt out are answered, if anything; false: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_opt_out_confirmation(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    text: Option<&str>,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "-- instances.set_opt_out_confirmation
+        update instances set opt_out_confirmation = $3 where account_id = $1 and instance_id = $2";
+    Ok(db.execute(SQL, &[&account_id, &instance_id, &text]).await? == 1)
+}
+
 /// Replaces the sealed access token; false: no such instance.
 ///
 /// # Errors
@@ -269,7 +286,8 @@ pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, Sto
         .query(
             "-- instances.list
             select instance_id, name, provider, base_url, phone_number_id, provider_instance, connection, paused_at,
-                paused_reason, hold_until, hold_reason, interval_us, burst, created_at
+                paused_reason, hold_until, hold_reason, interval_us, burst, opt_out_confirmation,
+                created_at
             from instances where account_id = $1 order by instance_id",
             &[&account_id],
         )
