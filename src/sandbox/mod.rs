@@ -90,7 +90,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::callbacks::{Outbox, Reporter};
+use self::callbacks::{EvolutionReporter, Instances, Outbox, Reporter};
 use self::calls::{Attempts, Calls};
 use self::faults::{Fault, Refusal};
 use crate::runtime::clock::Clock;
@@ -161,11 +161,18 @@ impl Default for Settings {
 pub async fn run(listener: TcpListener, settings: Settings, shutdown: CancellationToken) -> io::Result<()> {
     let outbox = Arc::new(Outbox::new(&settings));
     let reporter = Reporter::new(&settings, Arc::clone(&outbox))?;
+    let instances = Arc::new(Instances::default());
+    let instances_outbox = Arc::new(Outbox::of_instances(&settings));
+    let of_instances =
+        EvolutionReporter::new(&settings, Arc::clone(&instances_outbox), Arc::clone(&instances))?;
     let mut workers = reporter.start(settings.callback_workers);
+    let mut more_workers = of_instances.start(settings.callback_workers);
     let sandbox = Arc::new(Sandbox {
         calls: Calls::new(settings.calls_kept),
         attempts: Attempts::new(settings.attempt_window),
         outbox: Arc::clone(&outbox),
+        instances_outbox: Arc::clone(&instances_outbox),
+        instances,
         shutdown: shutdown.clone(),
         settings,
     });
@@ -177,9 +184,14 @@ pub async fn run(listener: TcpListener, settings: Settings, shutdown: Cancellati
         tracing::warn!("sandbox: requests were still in flight at the end");
     }
     outbox.drain();
-    let posted = async { while workers.join_next().await.is_some() {} };
+    instances_outbox.drain();
+    let posted = async {
+        while workers.join_next().await.is_some() {}
+        while more_workers.join_next().await.is_some() {}
+    };
     if timeout_at(deadline, posted).await.is_err() {
-        tracing::warn!(callbacks = outbox.tally().open, "sandbox: callbacks were still waiting at the end");
+        let open = (outbox.tally() + instances_outbox.tally()).open;
+        tracing::warn!(callbacks = open, "sandbox: callbacks were still waiting at the end");
     }
     Ok(())
 }
@@ -190,6 +202,9 @@ struct Sandbox {
     calls: Calls,
     attempts: Attempts,
     outbox: Arc<Outbox>,
+    /// What is reported in Evolution's shape, and where to.
+    instances_outbox: Arc<Outbox>,
+    instances: Arc<Instances>,
     shutdown: CancellationToken,
 }
 

@@ -5,8 +5,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -31,6 +35,12 @@ impl IntoResponse for CloseConnection {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// A response whose connection breaks after this beginning of its body.
+pub fn cut_off(status: StatusCode, beginning: &'static str) -> Response {
+    let parts: [Result<_, Closed>; 2] = [Ok(beginning), Err(Closed)];
+    (status, [(CONTENT_TYPE, "application/json")], Body::from_stream(stream::iter(parts))).into_response()
 }
 
 /// Ends a connection from within its service.

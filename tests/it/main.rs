@@ -27,6 +27,7 @@ mod idempotency;
 mod life;
 mod logs;
 mod logs_health;
+mod opt_out;
 mod pacing;
 mod precedence;
 mod prefer_wait;
@@ -226,6 +227,12 @@ fn main() {
         callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
         callbacks_opt_outs::a_preference_silences_what_is_not_essential,
         callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        opt_out::opt_out_words_are_the_accounts_own,
+        opt_out::opt_out_is_confirmed_once,
+        opt_out::opt_out_confirmations_survive_a_crash,
+        opt_out::opt_out_confirmations_that_are_late_are_not_sent,
+        opt_out::opt_out_wins_the_race_against_what_waits,
+        opt_out::opt_out_without_a_number_waits_with_meta_too,
         evolution_callbacks::every_sample_has_its_effect,
         evolution_callbacks::an_address_and_a_size_are_required,
         evolution_callbacks::garbage_changes_nothing,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::pending::{Message, Pending, Subject};
 use super::signature::{ascii, message_id};
 use crate::sandbox::faults::ReportedError;
-use crate::sandbox::recipients::Report;
+use crate::sandbox::recipients::{Report, Way};
 
 /// The number every sender shows.
 pub const DISPLAY_NUMBER: &str = "966550009999";
@@ -103,12 +103,40 @@ struct Inbound<'a> {
     id: String,
     timestamp: String,
     r#type: &'static str,
-    text: Text<'a>,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+/// What somebody said, under the name of its kind.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Said<'a> {
+    Text { body: &'a str },
+    Interactive(Interactive<'a>),
 }
 
 #[derive(Serialize)]
-struct Text<'a> {
-    body: &'a str,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Interactive<'a> {
+    ButtonReply { button_reply: Choice<'a> },
+    ListReply { list_reply: Choice<'a> },
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    id: &'static str,
+    title: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn new(way: Way, words: &'a str) -> Self {
+        let choice = |id| Choice { id, title: words };
+        match way {
+            Way::Text => Self::Text { body: words },
+            Way::Button => Self::Interactive(Interactive::ButtonReply { button_reply: choice("button-1") }),
+            Way::Row => Self::Interactive(Interactive::ListReply { list_reply: choice("row-1") }),
+        }
+    }
 }
 
 /// The body that reports the next update of each; neighbours of one sender and one kind share a change.
@@ -117,7 +145,9 @@ pub fn body(batch: &[Pending], now: Timestamp, step: Duration) -> Result<String,
     let mut changes = Vec::new();
     for pending in batch {
         match &pending.subject {
-            Subject::Text(text) => add_inbound(&mut changes, pending, text, now),
+            Subject::Text(text) => add_inbound(&mut changes, pending, (Way::Text, text), now),
+            // Evolution's alone.
+            Subject::WentOut { .. } | Subject::Link(_) => {}
             Subject::Message(message) => {
                 if let Some(report) = message.reports.first() {
                     let at = now.min(event_time(message, *report, step));
@@ -143,7 +173,9 @@ fn add_report<'a>(
     at: Timestamp,
 ) {
     let (status, pricing, errors) = match report {
-        Report::Reply(text) => return add_inbound(changes, pending, text, at),
+        Report::Reply(way, words) => return add_inbound(changes, pending, (way, words), at),
+        // Evolution's alone.
+        Report::Link(_) => return,
         Report::Sent => ("sent", None, Vec::new()),
         Report::Delivered => ("delivered", Some(FREE_OF_CHARGE), Vec::new()),
         Report::Read => ("read", None, Vec::new()),
@@ -160,15 +192,20 @@ fn add_report<'a>(
     });
 }
 
-fn add_inbound<'a>(changes: &mut Vec<Change<'a>>, pending: &'a Pending, text: &'a str, at: Timestamp) {
+fn add_inbound<'a>(
+    changes: &mut Vec<Change<'a>>,
+    pending: &'a Pending,
+    (way, words): (Way, &'a str),
+    at: Timestamp,
+) {
     let value = change_for(changes, &pending.sender, Kind::Inbound);
     value.contacts.push(Contact { profile: Profile { name: PROFILE_NAME }, wa_id: &pending.number });
     value.messages.push(Inbound {
         from: &pending.number,
         id: message_id(&pending.number),
         timestamp: at.as_second().to_string(),
-        r#type: "text",
-        text: Text { body: text },
+        r#type: if way == Way::Text { "text" } else { "interactive" },
+        said: Said::new(way, words),
     });
 }
 

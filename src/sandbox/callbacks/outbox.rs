@@ -1,6 +1,7 @@
 //! The bounded queue of what is to be reported, ordered by when it is due.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,6 +34,20 @@ pub struct Tally {
     pub given_up: u64,
     /// Messages and inbound texts that found the queue full.
     pub dropped: u64,
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            open: self.open + other.open,
+            posts: self.posts + other.posts,
+            answered: self.answered + other.answered,
+            given_up: self.given_up + other.given_up,
+            dropped: self.dropped + other.dropped,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -68,14 +83,23 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty queue.
+    /// An empty queue of what is reported in Meta's shape.
     pub fn new(settings: &Settings) -> Self {
+        Self::enabled(settings, settings.callback_url.is_some())
+    }
+
+    /// An empty queue of what Evolution's instances report, each to an address of its own.
+    pub fn of_instances(settings: &Settings) -> Self {
+        Self::enabled(settings, true)
+    }
+
+    fn enabled(settings: &Settings, enabled: bool) -> Self {
         Self {
             queue: Mutex::default(),
             counters: Counters::default(),
             wake: Notify::new(),
             draining: CancellationToken::new(),
-            enabled: settings.callback_url.is_some(),
+            enabled,
             capacity: settings.callback_capacity as u64,
             // The answer goes out after the latency, the first callback after the answer.
             first_delay: settings.latency.saturating_add(settings.callback_delay),
