@@ -31,13 +31,13 @@ struct Receiver {
     app_secret: Option<Hidden>,
     verify_token: Option<Hidden>,
     arrived: Arc<Notify>,
-    /// Bodies being read: each may be 4 MiB, and who sends it is not known yet.
+    /// Large bodies being read: each may be 4 MiB, and who sends it is not known yet.
     reading: Semaphore,
     /// Addresses being looked up: anybody can ask for one.
     looking: Semaphore,
 }
 
-/// Most callbacks read at once.
+/// Most large callbacks read at once.
 const READING: usize = 64;
 /// Most addresses looked up at once: fewer than there are connections, of which others have need too.
 const LOOKING: usize = 4;

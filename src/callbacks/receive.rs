@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +21,8 @@ use crate::store::{StoreError, callbacks, senders};
 
 /// Meta documents bodies of up to 3 MB.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
+/// As much as a connection may hold anyway: what says that it is no larger is read at once.
+const SMALL_BODY: u64 = 64 * 1024;
 /// What a token in an address can look like; others are not looked up.
 const TOKEN_LENGTHS: RangeInclusive<usize> = 20..=200;
 /// A provider has this long to send one.
@@ -132,9 +134,11 @@ async fn named_by(receiver: &Receiver, token: &str) -> Result<(i64, String), Ref
     found.ok_or(Refusal::UnknownCallbackToken)
 }
 
-/// A whole body. Only so many are held at once.
+/// A whole body. Only so many large ones are held at once; who is slow with those keeps no small one waiting.
 async fn read(receiver: &Receiver, body: Body) -> Result<Bytes, Refusal> {
-    let Ok(_place) = receiver.reading.acquire().await else { return Err(Refusal::Internal) };
+    let small = body.size_hint().upper().is_some_and(|longest| longest <= SMALL_BODY);
+    let _place =
+        if small { None } else { Some(receiver.reading.acquire().await.map_err(|_| Refusal::Internal)?) };
     let limited = Limited::new(body, LARGEST_BODY).collect();
     match tokio::time::timeout(BODY_TIMEOUT, limited).await {
         Err(_) => Err(Refusal::RequestTimeout),

@@ -208,6 +208,8 @@ fn reports(number: &str) -> &'static [Report] {
     match number.get(number.len().saturating_sub(4)..).unwrap_or_default() {
         "0043" => &[Report::Sent, Report::Link(Link::Connecting), Report::Link(Link::Open)],
         "0044" => &[Report::Sent, Report::Link(Link::Close)],
+        // A window is Meta's alone.
+        "0012" => Script::of("0001").reports,
         _ => Script::of(number).reports,
     }
 }

@@ -7,6 +7,7 @@ mod admin_log;
 mod admin_reviews;
 mod architecture;
 mod callbacks;
+mod callbacks_abuse;
 mod callbacks_opt_outs;
 mod callbacks_statuses;
 mod contention;
@@ -32,6 +33,7 @@ mod pacing;
 mod precedence;
 mod prefer_wait;
 mod quota;
+mod sandbox;
 mod schema;
 mod shutdown;
 mod support;
@@ -215,6 +217,9 @@ fn main() {
         callbacks::four_megabytes_are_the_limit,
         callbacks::what_is_not_ours_changes_nothing,
         callbacks::a_mark_counts_only_for_its_own_sender,
+        callbacks_abuse::a_thousand_updates_in_one_post_all_count,
+        callbacks_abuse::repeats_of_a_week_change_nothing,
+        callbacks_abuse::slow_strangers_keep_nobody_waiting,
         callbacks_statuses::any_order_ends_as_read,
         callbacks_statuses::two_gateways_keep_every_life_in_line,
         callbacks_statuses::one_post_may_hold_several_reports_of_a_message,
@@ -256,6 +261,9 @@ fn main() {
         suppressions::suppressions_need_a_period_that_can_be,
         suppressions::suppressions_by_the_person_have_no_end,
         suppressions::suppressions_follow_a_changed_number,
+        sandbox::sandbox_recipients_on_metas_wire,
+        sandbox::sandbox_recipients_on_evolutions_wire,
+        sandbox::sandbox_is_told_what_happens_at_an_instance,
         webhooks::events_are_in_the_commit_of_what_they_tell,
         webhooks::each_rise_is_told_in_the_documented_shape,
         webhooks::a_failed_attempt_is_made_again_on_schedule,
