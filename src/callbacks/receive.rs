@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use super::{Receiver, first_phone_number, signature};
 use crate::domain::refusal::Refusal;
 use crate::runtime::secrets::{equal, sha256};
-use crate::store::{StoreError, callbacks, senders};
+use crate::store::{Session, StoreError, callbacks, senders};
 
 /// Meta documents bodies of up to 3 MB.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
@@ -25,6 +25,8 @@ const LARGEST_BODY: usize = 4 * 1024 * 1024;
 const SMALL_BODY: u64 = 64 * 1024;
 /// What a token in an address can look like; others are not looked up.
 const TOKEN_LENGTHS: RangeInclusive<usize> = 20..=200;
+/// A burst may take this long to be stored; who has waited so long is to try again.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A provider has this long to send one.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -76,11 +78,11 @@ pub(super) async fn receive(
     }
     // Only the row's place depends on it; times are read again when it is applied.
     let phone_number_id = first_phone_number(&body, Timestamp::UNIX_EPOCH);
-    let store = async {
-        let session = receiver.pool.get().await?;
-        callbacks::store_meta(&session, phone_number_id.as_deref(), &sha256(&body), &body).await
+    let hash = sha256(&body);
+    let store = async |session: Session| {
+        callbacks::store_meta(&session, phone_number_id.as_deref(), &hash, &body).await
     };
-    match stored(&receiver, store.await) {
+    match stored(&receiver, store).await {
         Ok(()) => StatusCode::OK,
         // Meta tries again for days.
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -108,11 +110,10 @@ async fn take_evolution(receiver: &Receiver, token: &str, body: Body) -> Result<
     let body = read(receiver, body).await?;
     // The same body may come to two instances, and is two callbacks then.
     let hash = sha256(&[instance_id.as_bytes(), b"\n", &body].concat());
-    let store = async {
-        let session = receiver.pool.get().await?;
+    let store = async |session: Session| {
         callbacks::store_evolution(&session, (account_id, &instance_id), &hash, &body).await
     };
-    stored(receiver, store.await)
+    stored(receiver, store).await
 }
 
 /// The instance whose address has that token. Tokens are found by their hash, so nothing secret is compared byte by byte,
@@ -148,9 +149,17 @@ async fn read(receiver: &Receiver, body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-/// Announces a new callback; says what kept one from being stored.
-fn stored(receiver: &Receiver, outcome: Result<bool, StoreError>) -> Result<(), Refusal> {
-    match outcome {
+/// Stores a callback when its turn has come, and announces a new one; says what kept it from being stored.
+async fn stored(
+    receiver: &Receiver,
+    store: impl AsyncFnOnce(Session) -> Result<bool, StoreError>,
+) -> Result<(), Refusal> {
+    let in_turn = async {
+        let _turn = receiver.storing.acquire().await;
+        store(receiver.pool.get().await?).await
+    };
+    let outcome = tokio::time::timeout(STORE_TIMEOUT, in_turn).await;
+    match outcome.unwrap_or(Err(StoreError::Timeout)) {
         Ok(new) => {
             if new {
                 receiver.arrived.notify_one();

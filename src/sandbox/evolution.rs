@@ -121,7 +121,7 @@ pub async fn send(
     let response = match decision {
         Ok((outcome, taken)) => {
             let id = message_id();
-            sandbox.plan_reports(instance, &id, &taken, attempted_at);
+            sandbox.plan_reports(&instance, &id, &taken, attempted_at);
             accept(outcome, &id, &taken, attempted_at.as_second())
         }
         Err(refusal) => (refusal.status, Json(refusal.body)).into_response(),
@@ -138,7 +138,7 @@ struct Taken {
 
 impl Sandbox {
     /// Plans what is reported of a message: first that it went out, as Evolution does.
-    fn plan_reports(&self, sender: String, id: &str, taken: &Taken, accepted_at: Timestamp) {
+    fn plan_reports(&self, sender: &str, id: &str, taken: &Taken, accepted_at: Timestamp) {
         let reports = reports(&taken.number);
         if reports.is_empty() {
             return;
@@ -147,7 +147,7 @@ impl Sandbox {
         let went_out = Subject::WentOut { id: id.clone(), text: taken.text.clone() };
         let message = Subject::Message(Message { id, opaque: None, accepted_at, reports });
         for subject in [went_out, message] {
-            let pending = Pending { sender: sender.clone(), number: number.clone(), subject };
+            let pending = Pending { sender: sender.to_owned(), number: number.clone(), subject };
             self.instances_outbox.push(pending, Instant::now());
         }
     }

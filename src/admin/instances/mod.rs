@@ -169,12 +169,7 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             }
             Ok(done(&which.id, &format!("has the connection {}", state.as_str())))
         }
-        Command::SetRate { which, rate } => {
-            let session = admin.session().await?;
-            let found = instances::set_rate(&session, which.account, &which.id, rate).await?;
-            which.require(found, &session).await?;
-            Ok(done(&which.id, &format!("sends {rate}")))
-        }
+        Command::SetRate { which, rate } => set_rate(admin, &which, rate).await,
         Command::SetOnUnknown { which, on_unknown } => set_on_unknown(admin, &which, on_unknown).await,
         Command::SetConfirmation { which, answer } => set_confirmation(admin, &which, &answer).await,
         Command::SetToken { which, token_env } => {
@@ -190,6 +185,13 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             Ok(list(&instances::list(&admin.session_of(account).await?, account).await?))
         }
     }
+}
+
+async fn set_rate(admin: &Admin, which: &Which, rate: Rate) -> Result<Answer, AdminError> {
+    let session = admin.session().await?;
+    let found = instances::set_rate(&session, which.account, &which.id, rate).await?;
+    which.require(found, &session).await?;
+    Ok(done(&which.id, &format!("sends {rate}")))
 }
 
 async fn set_on_unknown(admin: &Admin, which: &Which, on_unknown: OnUnknown) -> Result<Answer, AdminError> {
