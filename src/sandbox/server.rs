@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -37,10 +37,18 @@ impl IntoResponse for CloseConnection {
     }
 }
 
+/// The time in which the beginning of an answer leaves, before its connection breaks.
+const BEGINNING_LEAVES: Duration = Duration::from_millis(20);
+
 /// A response whose connection breaks after this beginning of its body.
 pub fn cut_off(status: StatusCode, beginning: &'static str) -> Response {
-    let parts: [Result<_, Closed>; 2] = [Ok(beginning), Err(Closed)];
-    (status, [(CONTENT_TYPE, "application/json")], Body::from_stream(stream::iter(parts))).into_response()
+    let beginning = stream::once(async move { Ok(beginning) });
+    let end = stream::once(async {
+        sleep(BEGINNING_LEAVES).await;
+        Err(Closed)
+    });
+    let body = Body::from_stream(beginning.chain(end));
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Ends a connection from within its service.

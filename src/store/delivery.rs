@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Db, StoreError, in_force, outdated, owe, unwanted};
+use super::suppressions::{outdated, unwanted};
+use super::{Db, StoreError, in_force, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};

@@ -52,46 +52,6 @@ macro_rules! in_force {
 }
 use in_force;
 
-/// Whether the recipient of the message `$message` does not want it at this moment. A confirmation of an opt-out is no
-/// such message.
-macro_rules! unwanted {
-    ($message:literal) => {
-        concat!(
-            "(not ",
-            $message,
-            ".confirmation and exists (select from suppressions s where s.account_id = ",
-            $message,
-            ".account_id and s.recipient = ",
-            $message,
-            ".recipient and (s.scope = 'all' or ",
-            $message,
-            ".purpose <> 'authentication') and ",
-            in_force!(),
-            "))"
-        )
-    };
-}
-use unwanted;
-
-/// Whether the message `$message` confirms an opt-out that does not stand any more: the recipient has opted in again, or
-/// somebody else suppresses them now.
-macro_rules! outdated {
-    ($message:literal) => {
-        concat!(
-            "(",
-            $message,
-            ".confirmation and not exists (select from suppressions s where s.account_id = ",
-            $message,
-            ".account_id and s.recipient = ",
-            $message,
-            ".recipient and s.scope = 'all' and s.source = 'inbound' and ",
-            in_force!(),
-            "))"
-        )
-    };
-}
-use outdated;
-
 pub use pipeline::{Pipeline, Step};
 
 use std::sync::atomic::{AtomicBool, Ordering};

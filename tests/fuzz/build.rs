@@ -15,8 +15,7 @@ fn main() {
         let samples = here.join("../fixtures").join(samples);
         println!("cargo:rerun-if-changed={}", samples.display());
         let text = fs::read_to_string(&samples).expect("the samples can be read");
-        let samples: BTreeMap<String, &RawValue> =
-            serde_json::from_str(&text).expect("an object of samples");
+        let samples: BTreeMap<String, &RawValue> = serde_json::from_str(&text).expect("an object of samples");
         let corpus = here.join("corpus").join(target);
         fs::create_dir_all(&corpus).expect("the corpus has a folder");
         for (name, sample) in samples {
