@@ -80,13 +80,6 @@ pub fn start(parts: Parts, stop: CancellationToken) -> (Router, JoinHandle<()>) 
 
 /// The first number a callback speaks of, to keep its row with its account.
 fn first_phone_number(body: &[u8], received_at: Timestamp) -> Option<String> {
-    use meta_payload::Update;
-    let first = meta_payload::parse(body, received_at).ok()?.updates.into_iter().next()?;
-    Some(match first {
-        Update::Status { phone_number_id, .. }
-        | Update::Inbound { phone_number_id, .. }
-        | Update::Preference { phone_number_id, .. }
-        | Update::NumberChanged { phone_number_id, .. }
-        | Update::SenderError { phone_number_id, .. } => phone_number_id,
-    })
+    let updates = meta_payload::parse(body, received_at).ok()?.updates;
+    updates.iter().find_map(meta_payload::Update::phone_number_id).map(str::to_owned)
 }

@@ -10,14 +10,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use super::recorder::{Effect, Finished};
+use super::recorder::{Affected, Finished};
 use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
 use crate::config::Environment;
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
 use crate::domain::job::Kind;
-use crate::domain::outcome::{Class, Failure, Outcome, Scope};
+use crate::domain::outcome::{Class, Failure, Outcome};
 use crate::domain::retry::{self, Attempt, Next};
 use crate::providers::evolution::{self, EvolutionClient};
 use crate::providers::meta::{self, MetaClient};
@@ -54,7 +54,7 @@ impl Adapters {
             Provider::Meta | Provider::Sandbox => {
                 let sender = meta::Sender { base_url, phone_number_id: sender, token };
                 let mark = format!("{}:{}", message.key, message.call);
-                self.meta.send(&sender, &outgoing(&mark)).await
+                self.meta.send(&sender, &outgoing(&mark), message.template.as_ref()).await
             }
             Provider::Evolution => {
                 let sender = evolution::Sender { base_url, instance: sender, token };
@@ -129,7 +129,7 @@ impl Caller {
     /// Records messages that ended without a call.
     pub(super) async fn record(&self, ended: Vec<(Record, Ticket)>) {
         for (record, ticket) in ended {
-            self.hand_over(Finished { record, effects: Vec::new(), ticket }).await;
+            self.hand_over(Finished { record, affected: Vec::new(), ticket }).await;
         }
     }
 
@@ -209,10 +209,10 @@ impl Caller {
             token,
             next,
             reached_provider: retry::reached_provider(outcome),
-            error: (next == Next::Failed).then_some("gateway_send_failed"),
+            error: (next == Next::Failed).then_some(shown_error(outcome)),
             call: Some(attempt_row(message.call, outcome)),
         };
-        Finished { record, effects: effects(message, outcome, &attempt), ticket }
+        Finished { record, affected: affected(message, outcome, &attempt), ticket }
     }
 }
 
@@ -221,6 +221,13 @@ fn name(outcome: &Outcome) -> &'static str {
         Outcome::Accepted { .. } => "accepted",
         Outcome::Unknown { .. } => Class::Unknown.as_str(),
         Outcome::Failed(failure) => failure.class.as_str(),
+    }
+}
+
+fn shown_error(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Failed(failure) => failure.shown_error(),
+        Outcome::Accepted { .. } | Outcome::Unknown { .. } => "gateway_send_failed",
     }
 }
 
@@ -244,35 +251,14 @@ fn attempt_row(number: i16, outcome: &Outcome) -> Call {
 }
 
 /// What the outcome means for others than this message.
-fn effects(message: &Begun, outcome: &Outcome, attempt: &Attempt) -> Vec<Effect> {
+fn affected(message: &Begun, outcome: &Outcome, attempt: &Attempt) -> Vec<Affected> {
     let Outcome::Failed(failure) = outcome else { return Vec::new() };
-    let sender = (message.key.account_id, message.instance_id.clone());
-    let mut effects = Vec::new();
-    match failure.class {
-        Class::ThrottleSender => effects.push(Effect::Hold {
-            sender: sender.clone(),
-            pause: failure.retry_after.unwrap_or(retry::THROTTLE_PAUSE),
-            reason: failure.reason.clone(),
-            account_wide: matches!(failure.scope, Scope::Account | Scope::App),
-        }),
-        Class::ThrottlePair => effects.push(Effect::DelayPair {
-            sender: sender.clone(),
-            recipient: message.recipient.clone(),
-            pause: failure.retry_after.unwrap_or(retry::pair_pause(attempt.call)),
-        }),
-        Class::Instance => {
-            effects.push(Effect::Suspect { sender: sender.clone(), reason: failure.reason.clone() });
-        }
-        Class::Retry if failure.scope == Scope::Sender => effects.push(Effect::Hold {
-            sender: sender.clone(),
-            pause: failure.retry_after.unwrap_or(retry::THROTTLE_PAUSE),
-            reason: failure.reason.clone(),
-            account_wide: false,
-        }),
-        Class::Retry | Class::Permanent | Class::Recipient | Class::Window | Class::Unknown => {}
-    }
-    if failure.opt_out {
-        effects.push(Effect::OptOut { sender, recipient: message.recipient.clone() });
-    }
-    effects
+    let affected = |effect| Affected {
+        account_id: message.key.account_id,
+        instance_id: message.instance_id.clone(),
+        recipient: message.recipient.clone(),
+        reason: failure.reason.clone(),
+        effect,
+    };
+    failure.effects(attempt.call).into_iter().map(affected).collect()
 }

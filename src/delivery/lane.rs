@@ -14,6 +14,7 @@ use super::call::Caller;
 use super::ticket::{self, Ticket};
 use crate::broker::{Consumer, Job, Publisher, Queue, Topology};
 use crate::config::Hidden;
+use crate::domain::effect::NEEDS_TEMPLATE;
 use crate::domain::id::MessageKey;
 use crate::domain::job::{self, Kind};
 use crate::domain::purpose::Lane;
@@ -157,6 +158,10 @@ impl LaneWorker {
                     self.waiting.insert((now + wait, self.arrivals), Waiting { key, token, ticket });
                 }
                 Step::Expire => over.push((ended(key, token, Next::Expired, "message_expired"), ticket)),
+                Step::NeedTemplate => {
+                    tracing::info!(request_id, message_id = %key.message_id, "outside the 24-hour window; not sent");
+                    over.push((ended(key, token, Next::Failed, NEEDS_TEMPLATE), ticket));
+                }
                 Step::Suppress => {
                     tracing::info!(request_id, message_id = %key.message_id, "recipient opted out; not sent");
                     over.push((ended(key, token, Next::Failed, "recipient_suppressed"), ticket));

@@ -1,7 +1,5 @@
 //! Outcomes become durable, many in one commit; then webhooks are published and jobs acknowledged.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -10,12 +8,13 @@ use tracing::{error, warn};
 
 use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
+use crate::domain::effect::Effect;
 use crate::domain::id::DeliveryKey;
 use crate::domain::job::Kind;
 use crate::runtime::retry::until_ok;
+use crate::store::effects::{self, Concerned};
 use crate::store::outcomes::{self, Record};
-use crate::store::recipients::{self, Change};
-use crate::store::{Pool, StoreError, senders};
+use crate::store::{Pool, StoreError};
 
 /// Most outcomes in one commit.
 const BATCH: usize = 256;
@@ -23,21 +22,17 @@ const BATCH: usize = 256;
 /// A message's outcome on its way to the database.
 pub(super) struct Finished {
     pub(super) record: Record,
-    pub(super) effects: Vec<Effect>,
+    pub(super) affected: Vec<Affected>,
     pub(super) ticket: Ticket,
 }
 
 /// What an outcome means for others than its message.
-#[derive(Clone)]
-pub(super) enum Effect {
-    /// The sender, or all of its account's, must wait.
-    Hold { sender: (i64, String), pause: Duration, reason: String, account_wide: bool },
-    /// The sender is refused by its provider: somebody must look.
-    Suspect { sender: (i64, String), reason: String },
-    /// This recipient must be left alone for a while.
-    DelayPair { sender: (i64, String), recipient: String, pause: Duration },
-    /// This recipient wants only what is essential.
-    OptOut { sender: (i64, String), recipient: String },
+pub(super) struct Affected {
+    pub(super) account_id: i64,
+    pub(super) instance_id: String,
+    pub(super) recipient: String,
+    pub(super) reason: String,
+    pub(super) effect: Effect,
 }
 
 /// Records outcomes.
@@ -74,18 +69,18 @@ impl Recorder {
     /// Tries until it is recorded: an outcome that is known must not end as unknown because the database was away.
     async fn record(&self, batch: Vec<Finished>) {
         let mut records = Vec::with_capacity(batch.len());
-        let mut effects = Vec::new();
+        let mut affected = Vec::new();
         let mut tickets = Vec::with_capacity(batch.len());
         for finished in batch {
             records.push(finished.record);
-            effects.extend(finished.effects);
+            affected.extend(finished.affected);
             tickets.push(finished.ticket);
         }
         // Ended from outside: the process does not wait for this longer than its grace.
         let never = CancellationToken::new();
         // First what concerns others: it can be done twice, and is lost if the process dies after the record.
-        for effect in effects {
-            let owed = until_ok("effect", &never, || self.apply(&effect)).await;
+        for affected in affected {
+            let owed = until_ok("effect", &never, || self.apply(&affected)).await;
             self.tell(owed.unwrap_or_default());
         }
         let mut parts = vec![records];
@@ -114,33 +109,21 @@ impl Recorder {
         }
     }
 
-    async fn apply(&self, effect: &Effect) -> Result<Vec<DeliveryKey>, StoreError> {
+    async fn apply(&self, affected: &Affected) -> Result<Vec<DeliveryKey>, StoreError> {
+        let Affected { account_id, instance_id, recipient, reason, effect } = affected;
         let session = self.pool.get().await?;
         match effect {
-            Effect::Hold { sender: (account_id, instance_id), pause, reason, account_wide } => {
-                warn!(account_id, instance_id, reason, pause_s = pause.as_secs(), "the sender is throttled");
-                senders::hold(&session, (*account_id, instance_id), *pause, reason, *account_wide).await?;
-                Ok(Vec::new())
+            Effect::Hold { pause, reach } => {
+                let (pause_s, reach) = (pause.as_secs(), reach.as_str());
+                warn!(account_id, instance_id, reason, pause_s, reach, "the sender is throttled");
             }
-            Effect::Suspect { sender: (account_id, instance_id), reason } => {
+            Effect::Suspect => {
                 error!(account_id, instance_id, reason, "the provider refuses the sender; it is held");
-                senders::suspect(&session, (*account_id, instance_id), reason).await
             }
-            Effect::DelayPair { sender: (account_id, instance_id), recipient, pause } => {
-                senders::delay_pair(&session, (*account_id, instance_id), recipient, *pause).await?;
-                Ok(Vec::new())
-            }
-            Effect::OptOut { sender: (account_id, instance_id), recipient } => {
-                let change = Change {
-                    account_id: *account_id,
-                    instance_id,
-                    recipient,
-                    text: None,
-                    reason: "recipient_stopped_marketing",
-                    at: None,
-                };
-                recipients::opt_out(&session, change, false).await
-            }
+            Effect::DelayPair { .. } | Effect::OptOut | Effect::CoolDown { .. } => {}
         }
+        let concerned =
+            Concerned { account_id: *account_id, instance_id, recipient: Some(recipient), reason };
+        effects::carry_out(&session, concerned, *effect).await
     }
 }

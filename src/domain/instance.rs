@@ -33,6 +33,27 @@ impl OnUnknown {
     }
 }
 
+/// What is done with free text to somebody who is known to have written nothing for a day, where the provider takes only
+/// templates then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutsideWindow {
+    /// It fails at once, without a call.
+    Fail,
+    /// The provider is asked all the same.
+    Try,
+}
+
+impl OutsideWindow {
+    /// The name in the CLI and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Try => "try",
+        }
+    }
+}
+
 /// Whether an instance can reach its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Connection {
@@ -54,6 +75,24 @@ impl Provider {
             Self::Meta => "meta",
             Self::Evolution => "evolution",
             Self::Sandbox => "sandbox",
+        }
+    }
+
+    /// Whether it knows templates, and takes nothing else outside its 24-hour window.
+    #[must_use]
+    pub fn has_templates(self) -> bool {
+        match self {
+            Self::Meta | Self::Sandbox => true,
+            Self::Evolution => false,
+        }
+    }
+
+    /// What a new instance does outside the window. People of the sandbox write only where a test wants them to.
+    #[must_use]
+    pub fn outside_window(self) -> OutsideWindow {
+        match self {
+            Self::Meta => OutsideWindow::Fail,
+            Self::Sandbox | Self::Evolution => OutsideWindow::Try,
         }
     }
 

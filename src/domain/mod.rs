@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod decision;
+pub mod effect;
 pub mod event;
 pub mod fold;
 pub mod id;
@@ -19,4 +20,5 @@ pub mod rules;
 pub mod seen;
 pub mod send_request;
 pub mod status;
+pub mod template;
 pub mod webhook;

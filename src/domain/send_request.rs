@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::phone::PhoneNumber;
 use super::purpose::Purpose;
 use super::refusal::Refusal;
+use super::template::Template;
 
 /// The longest text, in UTF-16 units: the strictest reading of the provider's "4096 characters".
 pub const LONGEST_MESSAGE: usize = 4096;
@@ -20,8 +21,10 @@ pub struct SendRequest {
     pub instance_id: String,
     /// To whom.
     pub phone: PhoneNumber,
-    /// The text, trimmed.
+    /// The text, trimmed; of a template, as the recipient will read it.
     pub message: String,
+    /// The template that is sent in its place.
+    pub template: Option<Template>,
     /// Why.
     pub purpose: DeclaredPurpose,
     /// Seconds after which it is not worth sending any more, where the customer shortens it.
@@ -49,6 +52,7 @@ struct Raw {
     message: Value,
     message_purpose: Value,
     validity_seconds: Value,
+    template: Value,
     #[serde(rename = "type")]
     kind: Value,
     media: Value,
@@ -72,6 +76,7 @@ pub fn parse(body: &[u8]) -> Result<SendRequest, Refusal> {
     let phone = raw.phone.as_str().and_then(PhoneNumber::parse);
     let message = text(&raw.message).filter(|text| text.encode_utf16().count() <= LONGEST_MESSAGE);
     let validity = validity(&raw.validity_seconds);
+    let template = template(&raw.template);
 
     let mut fields: Vec<String> = Vec::new();
     let required = [
@@ -79,14 +84,17 @@ pub fn parse(body: &[u8]) -> Result<SendRequest, Refusal> {
         ("phone", phone.is_none()),
         ("message", message.is_none()),
         ("validity_seconds", validity.is_err()),
+        ("template", template.is_err()),
     ];
     fields.extend(required.into_iter().filter(|(_, bad)| *bad).map(|(name, _)| name.to_owned()));
     fields.extend(raw.media_fields());
 
-    match (instance_id, phone, message, validity) {
-        (Some(instance_id), Some(phone), Some(message), Ok(validity_seconds)) if fields.is_empty() => {
+    match (instance_id, phone, message, validity, template) {
+        (Some(instance_id), Some(phone), Some(message), Ok(validity_seconds), Ok(template))
+            if fields.is_empty() =>
+        {
             let purpose = purpose(&raw.message_purpose);
-            Ok(SendRequest { instance_id, phone, message, purpose, validity_seconds })
+            Ok(SendRequest { instance_id, phone, message, template, purpose, validity_seconds })
         }
         _ => Err(Refusal::Validation(fields)),
     }
@@ -125,6 +133,13 @@ fn validity(value: &Value) -> Result<Option<u32>, ()> {
     }
 }
 
+fn template(value: &Value) -> Result<Option<Template>, ()> {
+    match value {
+        Value::Null => Ok(None),
+        value => Template::parse(value).map(Some).ok_or(()),
+    }
+}
+
 fn purpose(value: &Value) -> DeclaredPurpose {
     match value {
         Value::Null => DeclaredPurpose::Missing,
@@ -139,7 +154,11 @@ fn purpose(value: &Value) -> DeclaredPurpose {
 impl Raw {
     /// Media is not exposed until it passes the same checks as text: members that ask for it are invalid.
     fn media_fields(&self) -> impl Iterator<Item = String> + '_ {
-        let not_text = !self.kind.is_null() && self.kind.as_str() != Some("text");
+        let not_text = match self.kind.as_str() {
+            Some("text") => false,
+            Some("template") => self.template.is_null(),
+            _ => !self.kind.is_null(),
+        };
         let named = [
             ("media", &self.media),
             ("media_url", &self.media_url),
@@ -197,6 +216,12 @@ mod tests {
             (with(r#","media_url":"https://x","type":"image""#), &["media_url", "type"]),
             (with(r#","validity_seconds":0"#), &["validity_seconds"]),
             (with(r#","validity_seconds":"60""#), &["validity_seconds"]),
+            (with(r#","template":"order_ready","type":"template""#), &["template"]),
+            (
+                with(r#","template":{"name":"a"},"image":"x","validity_seconds":0"#),
+                &["validity_seconds", "template", "image"],
+            ),
+            (with(r#","type":"template""#), &["type"]),
         ];
         for (body, expected) in cases {
             assert_eq!(fields(&body), expected, "{body}");

@@ -27,6 +27,7 @@ fn draft(recipient: i64, text: i64, purpose: Purpose, day_limit: i32) -> Draft {
         message_id: Uuid::now_v7(),
         recipient: recipient.to_string(),
         recipient_hash: Vec::new(),
+        template: None,
         body: String::new(),
         purpose,
         validity_seconds: 60,

@@ -12,6 +12,7 @@ use moka::future::Cache;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Hidden;
+use crate::domain::instance::Provider;
 use crate::store::directory::{self as rows, Key};
 use crate::store::notices::{self, Notice};
 use crate::store::{Pool, StoreError};
@@ -24,7 +25,7 @@ const CAPACITY: u64 = 100_000;
 pub struct Directory {
     pool: Pool,
     keys: Cache<Vec<u8>, Option<Arc<Key>>>,
-    instances: Cache<(i64, String), bool>,
+    providers: Cache<(i64, String), Option<Provider>>,
     /// How many changes were announced.
     changes: Arc<AtomicU64>,
 }
@@ -38,12 +39,12 @@ impl Directory {
             .time_to_live(life)
             .support_invalidation_closures()
             .build();
-        let instances = Cache::builder()
+        let providers = Cache::builder()
             .max_capacity(CAPACITY)
             .time_to_live(life)
             .support_invalidation_closures()
             .build();
-        Self { pool, keys, instances, changes: Arc::default() }
+        Self { pool, keys, providers, changes: Arc::default() }
     }
 
     /// Forgets what the database says has changed, until `stop`.
@@ -63,11 +64,11 @@ impl Directory {
                 key.as_ref().is_none_or(|key| key.account.account_id == account_id)
             };
             self.keys.invalidate_entries_if(of_account).ok()?;
-            self.instances.invalidate_entries_if(move |(of, _), _| *of == account_id).ok()
+            self.providers.invalidate_entries_if(move |(of, _), _| *of == account_id).ok()
         });
         if forgotten.is_none() {
             self.keys.invalidate_all();
-            self.instances.invalidate_all();
+            self.providers.invalidate_all();
         }
     }
 
@@ -80,13 +81,18 @@ impl Directory {
         self.remembered(&self.keys, hash.clone(), look_up).await
     }
 
-    /// Whether the account has an instance of that name. Its state is not remembered: the commit looks at it.
+    /// The provider of the account's instance of that name, if there is one. Its state is not remembered: the commit
+    /// looks at it.
     ///
     /// # Errors
     /// [`StoreError`] when it is not remembered and cannot be looked up.
-    pub async fn has_instance(&self, account_id: i64, instance_id: &str) -> Result<bool, Arc<StoreError>> {
-        let look_up = async { rows::has_instance(&self.pool.get().await?, account_id, instance_id).await };
-        self.remembered(&self.instances, (account_id, instance_id.to_owned()), look_up).await
+    pub async fn provider(
+        &self,
+        account_id: i64,
+        instance_id: &str,
+    ) -> Result<Option<Provider>, Arc<StoreError>> {
+        let look_up = async { rows::provider(&self.pool.get().await?, account_id, instance_id).await };
+        self.remembered(&self.providers, (account_id, instance_id.to_owned()), look_up).await
     }
 
     /// What is remembered under `name`, looked up where nothing is. Those who ask at the same time share one look-up,

@@ -11,6 +11,7 @@ pub mod directory;
 pub mod refusals;
 pub mod rule_book;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -106,24 +107,36 @@ impl Guard {
         if account.limits.is_none() {
             return Ok(Some(Refusal::ActivePlanRequired));
         }
-        let known = self.directory.has_instance(account.account_id, &request.instance_id).await?;
-        Ok((!known).then_some(Refusal::InvalidInstance))
+        let provider = self.directory.provider(account.account_id, &request.instance_id).await?;
+        Ok(match provider {
+            None => Some(Refusal::InvalidInstance),
+            Some(provider) if request.template.is_some() && !provider.has_templates() => {
+                Some(Refusal::Validation(vec!["template".to_owned()]))
+            }
+            Some(_) => None,
+        })
     }
 
     /// Reads the text and puts everything together.
     fn message(&self, asker: &Asker, request: SendRequest, purpose: Purpose) -> Draft {
         let rules = self.rules.current();
-        let reading = rules.read(&request.message, purpose);
+        let texts = match &request.template {
+            Some(template) => template.texts_beside(&request.message),
+            None => Cow::Borrowed(request.message.as_str()),
+        };
+        let reading = rules.read(&texts, purpose);
         let validity = purpose.validity_seconds().min(request.validity_seconds.unwrap_or(u32::MAX));
         let recipient_hash = self.secret_key.phone_hash(request.phone.digits());
         // Of a text without a letter or digit nothing else is left to tell it by.
-        let identity = if reading.identity.is_empty() { &request.message } else { &reading.identity };
+        let identity = if reading.identity.is_empty() { texts.as_ref() } else { &reading.identity };
+        let keys = self.keys(&request.phone, identity, &request.instance_id);
         let message = NewMessage {
             message_id: Uuid::now_v7(),
-            keys: self.keys(&request.phone, identity, &request.instance_id),
+            keys,
             recipient: request.phone.digits().to_owned(),
             recipient_hash,
             body: request.message,
+            template: request.template,
             purpose,
             validity_seconds: validity.cast_signed(),
             idempotency: asker.idempotency.clone(),

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use serde::Serialize;
 
-use super::http::{self, Body};
+use super::http::{self, Body, Broken};
 use super::{ClientError, ClientSettings, Outgoing, meta_wire};
 use crate::domain::meta_codes::{FEW_ATTEMPTS, RATE_LIMIT_PAUSE, classify};
 use crate::domain::outcome::{Class, Failure, Outcome};
+use crate::domain::template::Template;
 
 /// Sends messages through the Cloud API. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -26,6 +28,33 @@ pub struct Sender<'a> {
     pub token: &'a str,
 }
 
+/// A number, as Meta shows it. What it does not say is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Number {
+    /// As people see it.
+    pub display_phone_number: Option<String>,
+    /// The business's name.
+    pub verified_name: Option<String>,
+    /// `GREEN`, `YELLOW`, `RED` or `UNKNOWN`: what recipients think of its messages.
+    pub quality_rating: Option<String>,
+    /// `STANDARD`, `HIGH` or `NOT_APPLICABLE`: how many messages a second it may send.
+    pub throughput: Option<String>,
+}
+
+/// Why a number could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The address or the token cannot be put into a request.
+    #[error("the provider's address or token is not usable")]
+    Unusable,
+    /// Nothing came back.
+    #[error("{0}")]
+    NoAnswer(&'static str),
+    /// Meta said no, in our words for its reason.
+    #[error("meta refuses: {0}")]
+    Refused(String),
+}
+
 impl MetaClient {
     /// A client with its own connections.
     ///
@@ -36,11 +65,17 @@ impl MetaClient {
         Ok(Self { http: http::client(settings)? })
     }
 
-    /// Makes one call that asks Meta to send `message`, and says what became of it. Never tries twice.
+    /// Makes one call that asks Meta to send `message`, or `template` in place of its text, and says what became of it.
+    /// Never tries twice.
     ///
     /// [`Outcome::Failed`] means that Meta certainly did not take the message. A call that breaks, runs out of time
     /// or is answered unintelligibly after the request could have been written is [`Outcome::Unknown`].
-    pub async fn send(&self, sender: &Sender<'_>, message: &Outgoing<'_>) -> Outcome {
+    pub async fn send(
+        &self,
+        sender: &Sender<'_>,
+        message: &Outgoing<'_>,
+        template: Option<&Template>,
+    ) -> Outcome {
         let Some(url) = meta_wire::messages_url(sender) else {
             return Outcome::Failed(Failure::new(Class::Instance, "the provider's address is not a URL"));
         };
@@ -49,7 +84,7 @@ impl MetaClient {
             .post(url)
             .bearer_auth(sender.token)
             .header(CONTENT_TYPE, "application/json")
-            .body(meta_wire::text_message(message))
+            .body(meta_wire::request(message, template))
             .send();
         match call.await {
             Ok(response) => {
@@ -59,6 +94,30 @@ impl MetaClient {
             }
             Err(error) => http::broken_call(&error),
         }
+    }
+}
+
+impl MetaClient {
+    /// Asks what the sender's number is and how it stands. It changes nothing there.
+    ///
+    /// # Errors
+    ///
+    /// [`LookError`].
+    pub async fn look(&self, sender: &Sender<'_>) -> Result<Number, LookError> {
+        let url = meta_wire::number_url(sender).ok_or(LookError::Unusable)?;
+        let call = self.http.get(url).bearer_auth(sender.token).send().await;
+        let response = call.map_err(|error| match Broken::of(&error) {
+            Broken::Unusable => LookError::Unusable,
+            Broken::Unsent(reason) | Broken::Unknown(reason) => LookError::NoAnswer(reason),
+        })?;
+        let status = response.status();
+        let body = http::read_body(response).await;
+        let body = body.whole().ok_or(LookError::NoAnswer("the answer did not come whole"))?;
+        if status.is_success() {
+            return meta_wire::number(body).ok_or(LookError::NoAnswer("the answer is not meta's"));
+        }
+        let reason = meta_wire::error(body).map(|error| classify(&error, Some(status.as_u16())).reason);
+        Err(LookError::Refused(reason.unwrap_or_else(|| format!("HTTP {}", status.as_u16()))))
     }
 }
 

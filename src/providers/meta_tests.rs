@@ -24,7 +24,7 @@ fn client(call_timeout: Duration) -> MetaClient {
 
 async fn send(client: &MetaClient, base_url: &str) -> Outcome {
     let sender = Sender { base_url, phone_number_id: "10955", token: "token-of-the-sender" };
-    client.send(&sender, &Outgoing { to: "966500000007", text: "مرحبا", mark: "m_1:a_1" }).await
+    client.send(&sender, &Outgoing { to: "966500000007", text: "مرحبا", mark: "m_1:a_1" }, None).await
 }
 
 /// Sends one message to a server that takes `step`, with ample time.
@@ -241,7 +241,7 @@ async fn a_sender_that_cannot_be_called_is_an_instance_problem() {
         assert_eq!(word(&send(&client, base_url).await), "instance", "{base_url}");
     }
     let sender = Sender { base_url: "http://127.0.0.1:9", phone_number_id: "1", token: "two\nlines" };
-    let outcome = client.send(&sender, &Outgoing { to: "966500000007", text: "t", mark: "o" }).await;
+    let outcome = client.send(&sender, &Outgoing { to: "966500000007", text: "t", mark: "o" }, None).await;
     let Outcome::Failed(Failure { class: Class::Instance, reason, .. }) = outcome else {
         panic!("{outcome:?}");
     };

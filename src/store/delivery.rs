@@ -5,11 +5,13 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::conversations::outside_window;
 use super::suppressions::{outdated, unwanted};
 use super::{Db, StoreError, in_force, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
+use crate::domain::template::Template;
 
 /// A claimed message: it belongs to the claimer until its lease ends.
 pub struct Claimed {
@@ -29,6 +31,8 @@ pub enum Step {
     Expire,
     /// Its recipient is suppressed meanwhile.
     Suppress,
+    /// It is free text, and its recipient is known to be outside the provider's window.
+    NeedTemplate,
 }
 
 /// A message whose call has been begun: the attempt row stands, the call must follow.
@@ -47,6 +51,8 @@ pub struct Begun {
     pub recipient: String,
     /// The text.
     pub body: String,
+    /// The template that is sent in its place.
+    pub template: Option<Template>,
     /// The instance.
     pub instance_id: String,
     /// Whose wire it speaks.
@@ -76,7 +82,7 @@ with candidates as materialized (
     from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)) k
     cross join lateral (
         select account_id, message_id, instance_id, lane, recipient, purpose, slot_at, pair_reserved, expires_at,
-               status = 'unknown' and resent as resent, confirmation
+               status = 'unknown' and resent as resent, confirmation, template is null as free_text
         from messages m
         where m.account_id = k.account_id and m.message_id = k.message_id
           and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
@@ -92,7 +98,11 @@ with candidates as materialized (
         when ",
     unwanted!("c"),
     " then 'suppress'
-        when n.paused_at is not null or n.connection <> 'open' or n.hold_until > now() then 'hold'
+        when n.paused_at is not null or n.connection <> 'open' or n.hold_until > now()
+              or case when c.free_text then n.texts_hold_until else n.templates_hold_until end > now() then 'hold'
+        when c.free_text and ",
+    outside_window!(),
+    " then 'need_template'
         when c.slot_at > now() - interval '2 seconds' then 'attempt'
         else 'pace' end as step
     from candidates c
@@ -174,7 +184,7 @@ with candidates as materialized (
     from deferred d
 )
 update messages m set
-    lease = case when s.step in ('attempt', 'expire', 'suppress') then $3::uuid end,
+    lease = case when s.step in ('attempt', 'expire', 'suppress', 'need_template') then $3::uuid end,
     due_at = case s.step when 'later' then least(s.not_before, m.expires_at)
                          when 'hold' then least(m.expires_at, case when s.hold_until > now() then s.hold_until
                                                else now() + $9::int8 * interval '1 millisecond' end)
@@ -228,6 +238,7 @@ fn claimed(row: &Row) -> Option<Claimed> {
         }
         "expire" => Step::Expire,
         "suppress" => Step::Suppress,
+        "need_template" => Step::NeedTemplate,
         _ => return None,
     };
     Some(Claimed { key: key(row), step, request_id: row.get(3) })
@@ -249,13 +260,14 @@ with begun as (
       and m.slot_at > now() - interval '3 seconds'
       and n.account_id = m.account_id and n.instance_id = m.instance_id
       and n.paused_at is null and n.connection = 'open' and (n.hold_until is null or n.hold_until <= now())
+      and coalesce(case when m.template is null then n.texts_hold_until else n.templates_hold_until end <= now(), true)
       and not ",
         unwanted!("m"),
         " and not ",
         outdated!("m"),
         "
     returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, m.body, m.instance_id, m.sequence,
-              m.request_id, m.expires_at, k.event_id, n.provider, n.base_url, n.token_sealed,
+              m.request_id, m.expires_at, m.template, k.event_id, n.provider, n.base_url, n.token_sealed,
               coalesce(n.phone_number_id, n.provider_instance, '') as sender,
               -- Looks like WhatsApp's own ids: 3EB0 and 18 hexadecimal digits.
               case n.provider when 'evolution' then
@@ -276,10 +288,10 @@ with begun as (
         "
 )
 select account_id, message_id, calls, attempts, recipient, body, instance_id, base_url, sender, token_sealed,
-       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id, provider, proposed_id
+       null::uuid, null::uuid, (extract(epoch from expires_at - now()) * 1000)::int8, request_id, provider, proposed_id, template
 from begun
 union all
-select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null, null, null
+select account_id, null, null, null, null, null, null, null, null, null, event_id, endpoint_id, null, null, null, null, null
 from owed"
     );
 
@@ -320,6 +332,7 @@ fn read_begun(row: &Row) -> Result<Begun, StoreError> {
         expires_in: Duration::from_millis(u64::try_from(row.get::<_, i64>(12)).unwrap_or_default()),
         recipient: row.get(4),
         body: row.get(5),
+        template: template(row)?,
         instance_id: row.get(6),
         provider: Provider::parse(row.get(14)).ok_or(StoreError::Value("instances.provider"))?,
         base_url: row.get(7),
@@ -327,6 +340,11 @@ fn read_begun(row: &Row) -> Result<Begun, StoreError> {
         proposed_id: row.get(15),
         token_sealed: row.get::<_, Option<Vec<u8>>>(9).unwrap_or_default(),
     })
+}
+
+fn template(row: &Row) -> Result<Option<Template>, StoreError> {
+    let stored: Option<serde_json::Value> = row.get(16);
+    stored.map(|stored| Template::parse(&stored).ok_or(StoreError::Value("messages.template"))).transpose()
 }
 
 /// Takes back a begin whose answer was lost: no call was made, so the messages are due at once.

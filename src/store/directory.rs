@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Db, StoreError};
 use crate::domain::account::{Account, Limits, Plan};
+use crate::domain::instance::Provider;
 
 /// An API key and the account it speaks for.
 #[derive(Clone, Debug)]
@@ -47,12 +48,19 @@ fn read_key(row: &Row) -> Result<Key, StoreError> {
     Ok(Key { key_id: row.get(0), revoked: row.get(1), account })
 }
 
-/// Whether the account has an instance of that name.
+/// The provider of the account's instance of that name, if there is one.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn has_instance(db: &impl Db, account_id: i64, instance_id: &str) -> Result<bool, StoreError> {
-    const SQL: &str = "-- directory.has_instance
-        select from instances where account_id = $1 and instance_id = $2";
-    Ok(!db.query(SQL, &[&account_id, &instance_id]).await?.is_empty())
+pub async fn provider(
+    db: &impl Db,
+    account_id: i64,
+    instance_id: &str,
+) -> Result<Option<Provider>, StoreError> {
+    const SQL: &str = "-- directory.provider
+        select provider from instances where account_id = $1 and instance_id = $2";
+    let rows = db.query(SQL, &[&account_id, &instance_id]).await?;
+    rows.first()
+        .map(|row| Provider::parse(row.get(0)).ok_or(StoreError::Value("instances.provider")))
+        .transpose()
 }

@@ -1,5 +1,7 @@
 //! What people say to a sender: opt-outs, opt-ins, and what was heard already.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -83,7 +85,8 @@ pub async fn opt_out(
             select $1::int8 as account_id, $2::text as recipient, {scopes}
         ), before as materialized (
             -- Read before the row is changed, because the insert below draws on it.
-            select {IN_FORCE} as active from wish w join suppressions s using (account_id, recipient, scope)
+            select {IN_FORCE} as active, s.source = 'provider' and s.ends_at is not null as cooling
+            from wish w join suppressions s using (account_id, recipient, scope)
             for update of s
         ), suppressed as (
             insert into suppressions as s (account_id, recipient, scope, source, created_at)
@@ -98,7 +101,7 @@ pub async fn opt_out(
             returning account_id, recipient, xmax = 0 as is_new
         ), changed as (
             select account_id, recipient from suppressed
-            where is_new or exists (select from before where not active)
+            where is_new or exists (select from before where not active or cooling)
         ), answered as (
             -- Due at once: nobody publishes it, `sweep` does.
             insert into messages (account_id, message_id, instance_id, purpose, lane, recipient, body, due_at, expires_at,
@@ -111,6 +114,29 @@ pub async fn opt_out(
     );
     let answer = essential_too.then(Uuid::now_v7);
     tell(db, &sql, "recipient.opted_out", change, &[&answer]).await
+}
+
+/// Suppresses what is not essential to a recipient for a while, because the provider asks for it. It is nobody's wish, so
+/// nobody is told, and a suppression that stands, whoever's it is, stays as it is, unless it is an earlier pause.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn cool_down(
+    db: &impl Db,
+    account_id: i64,
+    recipient: &str,
+    pause: Duration,
+) -> Result<(), StoreError> {
+    const SQL: &str = "-- recipients.cool_down
+        insert into suppressions as s (account_id, recipient, scope, source, ends_at)
+        values ($1, $2, 'non_essential', 'provider', now() + $3::int8 * interval '1 millisecond')
+        on conflict (account_id, recipient, scope) do update set
+            source = excluded.source, created_at = now(), starts_at = least(s.starts_at, now()),
+            ends_at = greatest(s.ends_at, excluded.ends_at)
+        where s.ends_at <= now() or s.source = 'provider' and s.ends_at is not null";
+    let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+    db.execute(SQL, &[&account_id, &recipient, &pause_ms]).await?;
+    Ok(())
 }
 
 /// Lifts what the recipient's own wish suppressed, and tells the customer, where there was something to lift. What an

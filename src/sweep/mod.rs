@@ -19,7 +19,7 @@ use crate::domain::retry::Next;
 use crate::runtime::ops;
 use crate::store::due::{self, Due, Ending, Pauses};
 use crate::store::outcomes::{self, Call, Record};
-use crate::store::{Pool, StoreError, behaviour, callbacks, idempotency, recipients};
+use crate::store::{Pool, StoreError, behaviour, callbacks, conversations, idempotency, recipients};
 use crate::wiring::{self, Parts, StartError};
 use connections::Watcher;
 
@@ -194,6 +194,7 @@ impl Sweeper {
                 cleaned("rested pairs", self.forget_pairs().await),
                 cleaned("callbacks", self.forget_callbacks().await),
                 cleaned("inbound messages", self.forget_inbound().await),
+                cleaned("conversations", self.forget_conversations().await),
                 cleaned("sightings", self.forget_sightings().await),
                 cleaned("contacts", self.forget_contacts().await),
             ];
@@ -218,6 +219,10 @@ impl Sweeper {
 
     async fn forget_inbound(&self) -> Result<u64, StoreError> {
         recipients::forget_old(&self.pool.get().await?, CALLBACK_DAYS, CLEANED).await
+    }
+
+    async fn forget_conversations(&self) -> Result<u64, StoreError> {
+        conversations::forget_old(&self.pool.get().await?, CALLBACK_DAYS, CLEANED).await
     }
 
     async fn forget_sightings(&self) -> Result<u64, StoreError> {

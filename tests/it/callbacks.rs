@@ -27,15 +27,22 @@ pub async fn the_handshake_needs_the_token_and_the_mode(services: &Services) {
     let port = free_port();
     let mut without_token = world.launch_at(Binary::Gateway, port);
     without_token.wait_until_ready().await;
+    let sample: Value =
+        serde_json::from_str(include_str!("../fixtures/meta/handshake.json")).expect("the fixture is JSON");
+    let challenge = sample["query"]["hub.challenge"].as_str().expect("a text");
     let ask = async |gateway: &str, mode: Option<&str>, token: Option<&str>| {
-        let mut query = vec![("hub.challenge", "1158201444")];
+        let mut query = vec![("hub.challenge", challenge)];
         query.extend(mode.map(|mode| ("hub.mode", mode)));
         query.extend(token.map(|token| ("hub.verify_token", token)));
         let url = reqwest::Url::parse_with_params(&format!("{gateway}/callbacks/meta"), &query);
         let answer = reqwest::get(url.expect("a URL")).await.expect("the gateway answers");
         (answer.status().as_u16(), answer.text().await.expect("a whole answer"))
     };
-    let (right, refused) = ((200, "1158201444".to_owned()), (403, String::new()));
+    let told = |case: &str| {
+        let (status, body) = (sample[case]["status"].as_u64(), sample[case]["body"].as_str());
+        (u16::try_from(status.expect("a status")).expect("a status"), body.expect("a text").to_owned())
+    };
+    let (right, refused) = (told("when_token_matches"), told("when_token_differs"));
     let gateway = world.gateway_url();
     assert_eq!(ask(&gateway, Some("subscribe"), Some(VERIFY_TOKEN)).await, right);
     assert_eq!(ask(&gateway, Some("subscribe"), Some("the verify token.")).await, refused);

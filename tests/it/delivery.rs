@@ -72,13 +72,17 @@ pub async fn two_workers_call_once_for_each_of_many(services: &Services) {
     assert_eq!(calls["total"], 200);
 }
 
-/// Permanent refusals end as failed with the seed's error, after one call; the quota is used up.
+/// Permanent refusals end as failed with the documents' error, or with that of the closed window, after one call; the quota is used up.
 pub async fn a_permanent_refusal_fails_at_once(services: &Services) {
     let world = World::new(services).await;
     let _processes = world.start_all().await;
     let customer = world.customer().await;
     let receiver = world.receiver(&customer).await;
-    for phone in ["+966500010010", "+966500010011", "+966500010012"] {
+    for (phone, error) in [
+        ("+966500010010", "gateway_send_failed"),
+        ("+966500010011", "gateway_send_failed"),
+        ("+966500010012", "needs_template"),
+    ] {
         let message = customer.accepted(phone).await;
         world.wait_for_status(&message, &["failed"]).await;
         assert_eq!(world.calls_to(phone).await.len(), 1, "{phone}");
@@ -89,10 +93,7 @@ pub async fn a_permanent_refusal_fails_at_once(services: &Services) {
                 .find(|event| event["message_id"] == message.as_str() && event["status"] == "failed")
         })
         .await;
-        assert_eq!(
-            (&event["error"], &event["previous_status"]),
-            (&json!("gateway_send_failed"), &json!("sending"))
-        );
+        assert_eq!((&event["error"], &event["previous_status"]), (&json!(error), &json!("sending")));
     }
 }
 

@@ -28,6 +28,14 @@ mod idempotency;
 mod life;
 mod logs;
 mod logs_health;
+mod meta_answers;
+mod meta_codes;
+mod meta_people;
+mod meta_samples;
+mod meta_senders;
+mod meta_templates;
+mod meta_unknown;
+mod meta_window;
 mod opt_out;
 mod pacing;
 mod precedence;
@@ -101,6 +109,8 @@ fn main() {
         corpus::corpus_is_large_enough_and_nothing_is_in_it_twice,
         corpus::corpus_is_judged_no_worse_than_before,
         coverage::coverage_of_every_class,
+        meta_samples::coverage_of_samples_is_complete,
+        meta_samples::coverage_of_codes_is_complete,
     ];
     tests.extend(with_services![
         handle,
@@ -254,6 +264,33 @@ fn main() {
         evolution_connection::reports_are_told_and_explained,
         evolution_connection::the_operators_word_stays,
         evolution_connection::an_older_report_changes_nothing,
+        meta_answers::every_answer_has_its_effect,
+        meta_answers::every_send_says_whose_it_is,
+        meta_answers::a_number_can_be_checked,
+        meta_codes::every_code_acts_as_its_class,
+        meta_codes::every_code_reported_later_acts_as_its_class,
+        meta_codes::every_code_of_the_sender_acts_as_its_class,
+        meta_samples::every_callback_has_its_effect,
+        meta_people::a_wish_without_a_number_waits_for_it,
+        meta_people::whom_meta_spares_is_spared_for_a_day,
+        meta_senders::an_error_of_the_number_stops_it,
+        meta_senders::the_limit_of_a_pair_delays_that_pair,
+        meta_senders::news_of_an_account_reach_its_numbers,
+        meta_senders::a_restriction_holds_what_it_is_about,
+        meta_templates::a_template_is_sent_in_metas_shape,
+        meta_templates::a_template_is_named_where_it_cannot_be,
+        meta_templates::a_template_is_judged_by_what_is_filled_in,
+        meta_templates::a_template_is_part_of_the_body,
+        meta_templates::a_template_that_is_refused_fails,
+        meta_unknown::an_answer_that_comes_too_late_is_no_second_send,
+        meta_unknown::half_an_answer_is_no_answer,
+        meta_unknown::silence_ends_at_the_deadline,
+        meta_unknown::a_report_without_a_mark_waits_for_one_with_it,
+        meta_unknown::a_resend_is_one_and_marked_as_such,
+        meta_window::a_closed_window_fails_without_a_call,
+        meta_window::what_is_not_known_is_tried,
+        meta_window::an_operator_may_have_it_tried,
+        meta_window::a_window_is_one_numbers,
         suppressions::suppressions_count_at_the_door,
         suppressions::suppressions_count_at_the_attempt,
         suppressions::suppressions_count_at_the_call,

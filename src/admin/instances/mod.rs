@@ -1,6 +1,7 @@
 //! `gateway admin instance …`.
 
 mod create;
+mod meta;
 mod webhook;
 
 use self::create::token_in;
@@ -9,7 +10,7 @@ use self::webhook::Register;
 use crate::admin::answer::{Answer, or_dash};
 use crate::admin::{Admin, AdminError, parse, require_account};
 use crate::config::{self, Lookup};
-use crate::domain::instance::{Connection, OnUnknown};
+use crate::domain::instance::{Connection, OnUnknown, OutsideWindow};
 use crate::domain::rate::Rate;
 use crate::store::instances::{self, InstanceRow, Resumed, ReviewRow};
 use crate::store::senders::token_context;
@@ -72,6 +73,18 @@ pub(super) enum Command {
         which: Which,
         #[command(flatten)]
         answer: Confirmation,
+    },
+    /// Say what becomes of free text to people who wrote nothing for a day, to whom Meta lets only templates through.
+    SetOutsideWindow {
+        #[command(flatten)]
+        which: Which,
+        /// Fail it at once, as far as it is known, or ask Meta all the same.
+        outside_window: OutsideWindow,
+    },
+    /// Ask Meta about the number, with its token: whose it is and how it stands.
+    Check {
+        #[command(flatten)]
+        which: Which,
     },
     /// Replace the access token, for example after it has expired.
     SetToken {
@@ -160,17 +173,13 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             which.require(found.is_some(), &session).await?;
             Ok(reviews(&found.unwrap_or_default()))
         }
-        Command::SetConnection { which, state } => {
-            let session = admin.session().await?;
-            let found = instances::set_connection(&session, which.account, &which.id, state).await?;
-            which.require(found, &session).await?;
-            if state == Connection::Open {
-                instances::wake(&session, which.key()).await?;
-            }
-            Ok(done(&which.id, &format!("has the connection {}", state.as_str())))
-        }
+        Command::SetConnection { which, state } => set_connection(admin, &which, state).await,
         Command::SetRate { which, rate } => set_rate(admin, &which, rate).await,
         Command::SetOnUnknown { which, on_unknown } => set_on_unknown(admin, &which, on_unknown).await,
+        Command::SetOutsideWindow { which, outside_window } => {
+            meta::set_outside_window(admin, &which, outside_window).await
+        }
+        Command::Check { which } => meta::check(admin, &which).await,
         Command::SetConfirmation { which, answer } => set_confirmation(admin, &which, &answer).await,
         Command::SetToken { which, token_env } => {
             let token = token_in(&token_env, &config::environment)?;
@@ -192,6 +201,16 @@ async fn set_rate(admin: &Admin, which: &Which, rate: Rate) -> Result<Answer, Ad
     let found = instances::set_rate(&session, which.account, &which.id, rate).await?;
     which.require(found, &session).await?;
     Ok(done(&which.id, &format!("sends {rate}")))
+}
+
+async fn set_connection(admin: &Admin, which: &Which, state: Connection) -> Result<Answer, AdminError> {
+    let session = admin.session().await?;
+    let found = instances::set_connection(&session, which.account, &which.id, state).await?;
+    which.require(found, &session).await?;
+    if state == Connection::Open {
+        instances::wake(&session, which.key()).await?;
+    }
+    Ok(done(&which.id, &format!("has the connection {}", state.as_str())))
 }
 
 async fn set_on_unknown(admin: &Admin, which: &Which, on_unknown: OnUnknown) -> Result<Answer, AdminError> {

@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::Applied;
+use super::people::{self, Person};
 use super::reports::{self, Reported};
-use super::wishes::{self, Heard};
+use super::{Applied, wishes};
 use crate::callbacks::ReportedStatus;
 use crate::callbacks::evolution_payload::{self, Update};
 use crate::domain::id::DeliveryKey;
 use crate::domain::instance::Connection;
 use crate::store::callbacks::Callback;
 use crate::store::reports::{Named, Sender, WentOut, recognise};
-use crate::store::{Db, StoreError, aliases, instances};
+use crate::store::{Db, StoreError, aliases, instances, recipients};
 
 /// A message that went out is recognised by its text only after this time: until then the call that sent it may be under
 /// way, and its answer tells better.
@@ -65,7 +65,7 @@ pub(super) async fn apply(
     }
     let reports::Heard { mut applied, aliases } = reports::apply(db, reported).await?;
     for (account_id, alias, recipient) in aliases {
-        applied.owed.extend(wishes::learn(db, account_id, &alias, &recipient).await?);
+        applied.owed.extend(people::learn(db, account_id, &alias, &recipient).await?);
     }
     for update in others.iter().filter(|_| !callback.heard) {
         match update {
@@ -87,16 +87,32 @@ fn report(
 ) -> Reported {
     let sender = Sender::Instance(account_id, instance_id.to_owned());
     let named = Named { sender, provider_message_id, marked: None };
-    Reported { named, call: None, status, alias }
+    Reported { named, call: None, status, alias, stale: false }
 }
 
-/// What a person wrote.
+/// What a person wrote. A wish of somebody whose number is not known is kept until it is.
 async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<DeliveryKey>, StoreError> {
     let Update::Inbound { provider_message_id, from, lid, texts, replied_to, at } = update else {
         return Ok(Vec::new());
     };
-    let (from, alias, replied_to) = (from.as_deref(), lid.as_deref(), replied_to.as_deref());
-    wishes::hear(db, sender, Heard { provider_message_id, from, alias, texts, replied_to, at: *at }).await
+    let (account_id, instance_id) = sender;
+    let person = Person { number: from.as_deref(), alias: lid.as_deref(), replied_to: replied_to.as_deref() };
+    let (recipient, mut owed) = people::number(db, account_id, person).await?;
+    if !recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await? {
+        return Ok(owed);
+    }
+    let Some((text, wish)) = wishes::in_texts(db, account_id, texts).await? else { return Ok(owed) };
+    match (recipient, lid) {
+        (Some(recipient), _) => {
+            owed.extend(wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await?);
+        }
+        (None, Some(lid)) => {
+            warn!(account_id, instance_id, ?wish, "somebody whose number is not known asked for it");
+            aliases::keep(db, sender, lid, wish, *at).await?;
+        }
+        (None, None) => {}
+    }
+    Ok(owed)
 }
 
 /// What became of the instance's connection to WhatsApp. What waits for it is looked at every few seconds.

@@ -5,49 +5,58 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::Applied;
+use super::people::{self, Person};
 use super::reports::{self, Reported};
-use super::wishes::{self, Heard};
-use crate::callbacks::meta_payload::{self, Update};
+use super::{Applied, accounts, wishes};
+use crate::callbacks::meta_payload::{self, Payload, Update};
 use crate::domain::id::{DeliveryKey, MessageKey};
-use crate::domain::outcome::{Class, Failure, Scope};
-use crate::domain::retry::THROTTLE_PAUSE;
+use crate::store::callbacks::Callback;
+use crate::store::effects::{self, Concerned};
 use crate::store::recipients::{self, Change};
 use crate::store::reports::{Named, Sender};
-use crate::store::{Db, StoreError, aliases, senders};
+use crate::store::{Db, StoreError, aliases, conversations, senders};
 
-/// What a body says, and how many of its parts were left out.
-pub(super) fn read(body: &[u8], received_at: Timestamp) -> (Vec<Update>, usize) {
-    match meta_payload::parse(body, received_at) {
-        Ok(payload) => (payload.updates, payload.ignored),
-        Err(error) => {
-            warn!(%error, "a signed callback is not of the expected form");
-            (Vec::new(), 1)
-        }
-    }
+/// A report says nothing of the sender's state any more that is older than this when it comes: Meta repeats what was not
+/// taken for days.
+const STALE_SECONDS: i64 = 15 * 60;
+
+/// What a body says.
+pub(super) fn read(body: &[u8], received_at: Timestamp) -> Payload {
+    meta_payload::parse(body, received_at).unwrap_or_else(|error| {
+        warn!(%error, "a signed callback is not of the expected form");
+        Payload { ignored: 1, ..Payload::default() }
+    })
 }
 
-/// Applies the updates; where they were `heard` before, only the reports of messages.
-pub(super) async fn apply(db: &impl Db, updates: Vec<Update>, heard: bool) -> Result<Applied, StoreError> {
+/// Applies the updates; where they were heard before, only the reports of messages.
+pub(super) async fn apply(
+    db: &impl Db,
+    callback: &Callback,
+    updates: Vec<Update>,
+) -> Result<Applied, StoreError> {
     let (reported, others): (Vec<Update>, Vec<Update>) =
         updates.into_iter().partition(|update| matches!(update, Update::Status { .. }));
-    let reported = reported.into_iter().filter_map(self::reported).collect();
-    let mut applied = reports::apply(db, reported).await?.applied;
+    let reported = reported.into_iter().filter_map(|update| self::reported(update, callback)).collect();
+    let reports::Heard { mut applied, aliases } = reports::apply(db, reported).await?;
+    for (account_id, alias, recipient) in aliases {
+        applied.owed.extend(people::learn(db, account_id, &alias, &recipient).await?);
+    }
     let mut known = HashMap::new();
-    for update in others.iter().filter(|_| !heard) {
+    for update in others.iter().filter(|_| !callback.heard) {
         applied.owed.extend(apply_other(db, update, &mut known).await?);
     }
     Ok(applied)
 }
 
-fn reported(update: Update) -> Option<Reported> {
-    let Update::Status { phone_number_id, provider_message_id, status, opaque, .. } = update else {
+fn reported(update: Update, callback: &Callback) -> Option<Reported> {
+    let Update::Status { phone_number_id, provider_message_id, status, at, user_id, opaque } = update else {
         return None;
     };
     let marked = opaque.as_deref().and_then(mark);
     let sender = Sender::Number(phone_number_id);
     let named = Named { sender, provider_message_id, marked: marked.map(|(key, _)| key) };
-    Some(Reported { named, call: marked.map(|(_, call)| call), status, alias: None })
+    let stale = at.duration_until(callback.received_at).as_secs() > STALE_SECONDS;
+    Some(Reported { named, call: marked.map(|(_, call)| call), status, alias: user_id, stale })
 }
 
 /// Our own mark on an attempt: `account/message:call`.
@@ -64,14 +73,10 @@ async fn apply_other(
     update: &Update,
     known: &mut Senders,
 ) -> Result<Vec<DeliveryKey>, StoreError> {
-    let (Update::Status { phone_number_id, .. }
-    | Update::Inbound { phone_number_id, .. }
-    | Update::Preference { phone_number_id, .. }
-    | Update::NumberChanged { phone_number_id, .. }
-    | Update::SenderError { phone_number_id, .. }) = update;
+    let Some(phone_number_id) = update.phone_number_id() else { return accounts::apply(db, update).await };
     if !known.contains_key(phone_number_id) {
         let sender = senders::by_phone_number(db, phone_number_id).await?;
-        known.insert(phone_number_id.clone(), sender);
+        known.insert(phone_number_id.to_owned(), sender);
     }
     let Some(Some((account_id, instance_id))) = known.get(phone_number_id) else { return Ok(Vec::new()) };
     let sender = (*account_id, instance_id.as_str());
@@ -82,59 +87,79 @@ async fn apply_other(
             recipients::follow_number(db, sender.0, old, new).await?;
             Ok(Vec::new())
         }
-        Update::SenderError { failure, .. } => hold(db, sender, failure).await,
-        Update::Status { .. } => Ok(Vec::new()),
+        Update::SenderError { failure, .. } => {
+            let (account_id, instance_id) = sender;
+            let concerned = Concerned { account_id, instance_id, recipient: None, reason: &failure.reason };
+            let mut owed = Vec::new();
+            for effect in failure.effects(1) {
+                warn!(
+                    account_id,
+                    instance_id,
+                    reason = failure.reason,
+                    ?effect,
+                    "an error of the sender is reported"
+                );
+                owed.extend(effects::carry_out(db, concerned, effect).await?);
+            }
+            Ok(owed)
+        }
+        Update::Status { .. } | Update::Account { .. } | Update::News { .. } => Ok(Vec::new()),
     }
 }
 
-/// What a person wrote: a wish to be left alone stands from this commit on.
-async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<DeliveryKey>, StoreError> {
+/// A wish about marketing messages. Of somebody whose number is not known it cannot be heeded: sends name numbers.
+async fn prefer(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    update: &Update,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    let Update::Preference { wa_id, user_id, stop, at, .. } = update else { return Ok(Vec::new()) };
+    let person = Person { number: wa_id.as_deref(), alias: user_id.as_deref(), replied_to: None };
+    let (recipient, mut owed) = people::number(db, account_id, person).await?;
+    let Some(recipient) = recipient else {
+        warn!(account_id, instance_id, stop, "a preference of somebody whose number is not known");
+        return Ok(owed);
+    };
+    let reason = if *stop { "recipient_stopped_marketing" } else { "recipient_resumed_marketing" };
+    let change = Change { account_id, instance_id, recipient: &recipient, text: None, reason, at: Some(*at) };
+    owed.extend(if *stop {
+        recipients::opt_out(db, change, false).await?
+    } else {
+        recipients::opt_in(db, change, false).await?
+    });
+    Ok(owed)
+}
+
+/// What a person wrote, of whatever kind: it opens the 24-hour window, and a wish to be left alone stands from this commit
+/// on. A wish of somebody whose number is not known is kept until it is.
+async fn hear(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    update: &Update,
+) -> Result<Vec<DeliveryKey>, StoreError> {
     let Update::Inbound { provider_message_id, from, user_id, texts, replied_to, at, .. } = update else {
         return Ok(Vec::new());
     };
-    let (from, alias, replied_to) = (from.as_deref(), user_id.as_deref(), replied_to.as_deref());
-    wishes::hear(db, sender, Heard { provider_message_id, from, alias, texts, replied_to, at: *at }).await
-}
-
-/// What a person set in WhatsApp's own settings about marketing. Who is named by Meta's id alone is found where their
-/// number was learnt.
-async fn prefer(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<DeliveryKey>, StoreError> {
-    let Update::Preference { wa_id, user_id, stop, at, .. } = update else { return Ok(Vec::new()) };
-    let (account_id, instance_id) = sender;
-    let recipient = match (wa_id, user_id) {
-        (Some(wa_id), _) => Some(wa_id.clone()),
-        (None, Some(user_id)) => aliases::number(db, account_id, user_id).await?,
-        (None, None) => None,
-    };
-    let Some(recipient) = recipient else {
-        warn!(account_id, instance_id, stop, "somebody whose number is not known set a preference");
-        return Ok(Vec::new());
-    };
-    let reason = if *stop { "recipient_stopped_marketing" } else { "recipient_resumed_marketing" };
-    let recipient = recipient.as_str();
-    let change = Change { account_id, instance_id, recipient, text: None, reason, at: Some(*at) };
-    if *stop {
-        recipients::opt_out(db, change, false).await
-    } else {
-        recipients::opt_in(db, change, false).await
+    let sender = (account_id, instance_id);
+    let person =
+        Person { number: from.as_deref(), alias: user_id.as_deref(), replied_to: replied_to.as_deref() };
+    let (recipient, mut owed) = people::number(db, account_id, person).await?;
+    if !recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await? {
+        return Ok(owed);
     }
-}
-
-/// An error of the sender as a whole.
-async fn hold(db: &impl Db, sender: (i64, &str), failure: &Failure) -> Result<Vec<DeliveryKey>, StoreError> {
-    match failure.class {
-        Class::ThrottleSender => {
-            let account_wide = matches!(failure.scope, Scope::Account | Scope::App);
-            let pause = failure.retry_after.unwrap_or(THROTTLE_PAUSE);
-            senders::hold(db, sender, pause, &failure.reason, account_wide).await?;
-            Ok(Vec::new())
+    if let Some(recipient) = &recipient {
+        conversations::wrote(db, sender, recipient, *at).await?;
+    }
+    let Some((text, wish)) = wishes::in_texts(db, account_id, texts).await? else { return Ok(owed) };
+    match (recipient, user_id) {
+        (Some(recipient), _) => {
+            owed.extend(wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await?);
         }
-        Class::Instance => senders::suspect(db, sender, &failure.reason).await,
-        Class::Retry
-        | Class::ThrottlePair
-        | Class::Permanent
-        | Class::Recipient
-        | Class::Window
-        | Class::Unknown => Ok(Vec::new()),
+        (None, Some(user_id)) => {
+            warn!(account_id, instance_id, ?wish, "somebody whose number is not known asked for it");
+            aliases::keep(db, sender, user_id, wish, *at).await?;
+        }
+        (None, None) => warn!(account_id, instance_id, ?wish, "somebody without a number asked for it"),
     }
+    Ok(owed)
 }

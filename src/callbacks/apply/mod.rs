@@ -1,7 +1,9 @@
 //! Stored callbacks take effect: statuses rise, opt-outs stand, senders are held, all in one commit per callback.
 
+mod accounts;
 mod evolution;
 mod meta;
+mod people;
 mod reports;
 mod wishes;
 
@@ -13,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::accounts::Listening;
 use super::{evolution_payload, meta_payload};
 use crate::broker::{Publisher, Queue};
 use crate::domain::id::DeliveryKey;
@@ -37,6 +40,7 @@ pub(super) struct Applier {
     pool: Pool,
     publisher: Publisher,
     arrived: Arc<Notify>,
+    listening: Listening,
 }
 
 /// What one callback's commit leaves to do.
@@ -48,11 +52,11 @@ struct Applied {
 
 impl Applier {
     pub(super) fn new(pool: Pool, publisher: Publisher, arrived: Arc<Notify>) -> Self {
-        Self { pool, publisher, arrived }
+        Self { pool, publisher, arrived, listening: Listening::default() }
     }
 
     /// Applies what is due, until `stop`.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         loop {
             let taken = until_ok("callbacks", &stop, || async {
                 callbacks::take(&self.pool.get().await?, BATCH, LEASE_MS).await
@@ -78,13 +82,18 @@ impl Applier {
         }
     }
 
-    async fn apply(&self, callback: &Callback) -> Result<Vec<DeliveryKey>, StoreError> {
+    async fn apply(&mut self, callback: &Callback) -> Result<Vec<DeliveryKey>, StoreError> {
         let read = Said::read(callback);
         let mut session = self.pool.get().await?;
         let transaction = session.begin().await?;
         // Taken up again for a report that has to wait, the rest has had its effect, and may have been overtaken.
+        let mut noted = Vec::new();
         let applied = match read {
-            Said::ByMeta(updates) => meta::apply(&transaction, updates, callback.heard).await?,
+            Said::ByMeta(payload) => {
+                let applied = meta::apply(&transaction, callback, payload.updates).await?;
+                noted = self.listening.note(&transaction, payload.told).await?;
+                applied
+            }
             Said::ByEvolution(instance_id, updates) => {
                 evolution::apply(&transaction, (callback, instance_id), updates).await?
             }
@@ -93,13 +102,14 @@ impl Applier {
         let again_ms = again.then(|| AGAIN_MS << callback.tries.clamp(0, 6));
         callbacks::settle(&transaction, callback.account_id, &callback.body_hash, again_ms).await?;
         transaction.commit().await?;
+        self.listening.remember(noted);
         Ok(applied.owed)
     }
 }
 
 /// What a callback says, in its provider's words.
 enum Said<'a> {
-    ByMeta(Vec<meta_payload::Update>),
+    ByMeta(meta_payload::Payload),
     ByEvolution(&'a str, Vec<evolution_payload::Update>),
 }
 
@@ -108,8 +118,9 @@ impl<'a> Said<'a> {
         let (body, at) = (callback.body.as_slice(), callback.received_at);
         let (said, ignored, provider) = match &callback.origin {
             Origin::Meta => {
-                let (updates, ignored) = meta::read(body, at);
-                (Self::ByMeta(updates), ignored, "meta")
+                let payload = meta::read(body, at);
+                let ignored = payload.ignored;
+                (Self::ByMeta(payload), ignored, "meta")
             }
             Origin::Evolution(instance_id) => {
                 let (updates, ignored) = evolution::read(body, at);

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::Applied;
 use crate::callbacks::ReportedStatus;
+use crate::domain::effect::Effect;
 use crate::domain::id::MessageKey;
 use crate::domain::status::{Report, Status};
-use crate::store::recipients::{self, Change};
+use crate::store::effects::{self, Concerned};
 use crate::store::reports::{self, Known, Named, Rise};
 use crate::store::{Db, StoreError};
 
@@ -18,6 +19,8 @@ pub(super) struct Reported {
     pub(super) status: ReportedStatus,
     /// The provider's own id of the recipient: the message tells whose it is.
     pub(super) alias: Option<String>,
+    /// It tells of a time long past: what it says of the sender may not be so any more.
+    pub(super) stale: bool,
 }
 
 /// What the reports of one callback came to.
@@ -61,19 +64,21 @@ pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard
             continue;
         }
         let status = now.entry(key).or_insert(stored);
+        let (stale, call) = (report.stale, report.call.unwrap_or(calls));
         let Some(rise) = rise(report, key, *status) else { continue };
         *status = rise.to;
         rises.push(rise);
-        if failure.is_some_and(|failure| failure.opt_out) {
-            let change = Change {
-                account_id: key.account_id,
-                instance_id: &instance_id,
-                recipient: &recipient,
-                text: None,
-                reason: "recipient_stopped_marketing",
-                at: None,
-            };
-            heard.applied.owed.extend(recipients::opt_out(db, change, false).await?);
+        let Some(failure) = failure else { continue };
+        let concerned = Concerned {
+            account_id: key.account_id,
+            instance_id: &instance_id,
+            recipient: Some(&recipient),
+            reason: &failure.reason,
+        };
+        for effect in failure.effects(u8::try_from(call).unwrap_or(u8::MAX)) {
+            if !stale || effect == Effect::OptOut {
+                heard.applied.owed.extend(effects::carry_out(db, concerned, effect).await?);
+            }
         }
     }
     heard.applied.owed.extend(reports::raise(db, &rises).await?);
@@ -87,7 +92,7 @@ fn rise(report: Reported, key: MessageKey, from: Status) -> Option<Rise> {
         ReportedStatus::Read => (Report::Read, None, None),
         ReportedStatus::Failed(failure) => {
             let code = failure.code.map(|code| format!(" (code {code})")).unwrap_or_default();
-            (Report::Failed, Some("gateway_send_failed"), Some(format!("{}{code}", failure.reason)))
+            (Report::Failed, Some(failure.shown_error()), Some(format!("{}{code}", failure.reason)))
         }
     };
     let to = from.after(said)?;

@@ -33,6 +33,7 @@ pub(super) fn status(context: &Context, item: &Value) -> Option<Update> {
         provider_message_id: text(&item["id"])?,
         status,
         at: context.time(&item["timestamp"]),
+        user_id: context.recipient(item),
         opaque: text(&item["biz_opaque_callback_data"]),
     })
 }
@@ -97,6 +98,14 @@ impl Context {
     fn time(&self, value: &Value) -> Timestamp {
         let seconds = value.as_str().map_or_else(|| value.as_i64(), |digits| digits.parse().ok());
         seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(self.received_at)
+    }
+
+    /// Meta's id of the person whom a status speaks of: its own, or that of the only contact beside it.
+    fn recipient(&self, status: &Value) -> Option<String> {
+        text(&status["recipient_user_id"]).or_else(|| match self.contacts.as_slice() {
+            [contact] => text(&contact["user_id"]),
+            _ => None,
+        })
     }
 
     /// A person's number and user id, the missing one of the two filled in from the contacts beside the message.

@@ -4,6 +4,7 @@
 //! of a kind we do not know, costs none of the others. Pure: the signature was checked before, and storing is
 //! somebody else's.
 
+mod account;
 mod items;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub use self::account::AccountNews;
 use self::items::{Context, ItemReader};
 use super::ReportedStatus;
 use crate::domain::outcome::Failure;
@@ -31,6 +33,8 @@ pub enum Update {
         status: ReportedStatus,
         /// When Meta reported it.
         at: Timestamp,
+        /// Meta's id of the recipient for this business, where it gives one.
+        user_id: Option<String>,
         /// Our own mark of the attempt; Meta may leave it out.
         opaque: Option<String>,
     },
@@ -85,6 +89,39 @@ pub enum Update {
         /// What it means for the sender.
         failure: Failure,
     },
+    /// What became of a business account, whose numbers are not named.
+    Account {
+        /// Meta's id of it.
+        business_account_id: String,
+        /// What happened.
+        news: AccountNews,
+        /// In Meta's own words.
+        words: String,
+    },
+    /// News of an account, a number or a template that change nothing here.
+    News {
+        /// Meta's id of the business account.
+        business_account_id: String,
+        /// The kind, as Meta names it.
+        field: String,
+        /// In Meta's own words.
+        words: String,
+    },
+}
+
+impl Update {
+    /// The sender it speaks of, by Meta's id; `None`: it speaks of a business account.
+    #[must_use]
+    pub fn phone_number_id(&self) -> Option<&str> {
+        match self {
+            Self::Status { phone_number_id, .. }
+            | Self::Inbound { phone_number_id, .. }
+            | Self::Preference { phone_number_id, .. }
+            | Self::NumberChanged { phone_number_id, .. }
+            | Self::SenderError { phone_number_id, .. } => Some(phone_number_id),
+            Self::Account { .. } | Self::News { .. } => None,
+        }
+    }
 }
 
 /// The updates of one POST.
@@ -92,6 +129,8 @@ pub enum Update {
 pub struct Payload {
     /// What it says, in its order.
     pub updates: Vec<Update>,
+    /// The business accounts and the numbers of whose messages it speaks, by Meta's ids; none twice.
+    pub told: Vec<(String, String)>,
     /// Parts that were left out, because they are broken or of a kind we do not know.
     pub ignored: usize,
 }
@@ -114,14 +153,13 @@ pub fn parse(body: &[u8], received_at: Timestamp) -> Result<Payload, NotAnObject
         .map_err(|error| NotAnObject { line: error.line(), column: error.column() })?;
     let mut payload = Payload::default();
     for entry in payload.list(envelope.entry) {
-        let changes = payload.read::<Entry<'_>>(entry).and_then(|entry| entry.changes);
-        for change in payload.list(changes) {
+        let Some(entry) = payload.read::<Entry<'_>>(entry) else { continue };
+        let account = entry.id.and_then(|id| payload.read::<Value>(id));
+        let account = account.as_ref().and_then(Value::as_str).filter(|id| is_an_id(id));
+        for change in payload.list(entry.changes) {
             let Some(change) = payload.read::<Change<'_>>(change) else { continue };
-            // Other fields (account, template and quality news) are not about messages.
-            if let ("messages" | "user_preferences", Some(value)) = (change.field.as_str(), change.value)
-                && let Some(value) = payload.read(value)
-            {
-                payload.add(&value, received_at);
+            if let Some(value) = change.value {
+                payload.change(account, &change.field, value, received_at);
             }
         }
     }
@@ -138,6 +176,8 @@ struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct Entry<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
     #[serde(borrow)]
     changes: Option<&'a RawValue>,
 }
@@ -178,8 +218,35 @@ impl Payload {
         part
     }
 
-    /// Adds the updates of one change.
-    fn add(&mut self, value: &ChangeValue<'_>, received_at: Timestamp) {
+    /// Adds what one change says; fields that are not known are none of ours.
+    fn change(&mut self, account: Option<&str>, field: &str, value: &RawValue, received_at: Timestamp) {
+        match field {
+            "messages" | "user_preferences" => {
+                if let Some(value) = self.read::<ChangeValue<'_>>(value) {
+                    let number = self.add(&value, received_at);
+                    if let ("messages", Some(account), Some(number)) = (field, account, number) {
+                        let told = (account.to_owned(), number);
+                        if !self.told.contains(&told) {
+                            self.told.push(told);
+                        }
+                    }
+                }
+            }
+            "account_update"
+            | "account_alerts"
+            | "business_capability_update"
+            | "message_template_status_update"
+            | "phone_number_quality_update" => {
+                if let (Some(account), Some(value)) = (account, self.read::<Value>(value)) {
+                    self.updates.push(account_update(account, field, &value));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the updates about one sender's messages; gives its id.
+    fn add(&mut self, value: &ChangeValue<'_>, received_at: Timestamp) -> Option<String> {
         let metadata: Value = value.metadata.and_then(|raw| self.read(raw)).unwrap_or_default();
         let phone_number_id = metadata["phone_number_id"].as_str();
         let contacts = self.list(value.contacts);
@@ -200,5 +267,21 @@ impl Payload {
                 }
             }
         }
+        phone_number_id.map(str::to_owned)
     }
+}
+
+fn account_update(account: &str, field: &str, value: &Value) -> Update {
+    let (business_account_id, words) = (account.to_owned(), account::words(value));
+    match field {
+        "account_update" => {
+            Update::Account { business_account_id, news: account::account_news(value), words }
+        }
+        _ => Update::News { business_account_id, field: field.to_owned(), words },
+    }
+}
+
+/// Whether it looks like an id of Meta's.
+fn is_an_id(id: &str) -> bool {
+    (1..=40).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -20,14 +20,15 @@ fn sample(name: &str) -> Value {
 fn line(update: &Update) -> String {
     let opt = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     match update {
-        Update::Status { phone_number_id, provider_message_id: id, status, at, opaque } => {
+        Update::Status { phone_number_id, provider_message_id: id, status, at, user_id, opaque } => {
             let status = match status {
                 ReportedStatus::Failed(failure) => {
                     format!("failed/{}/{:?}/{}", failure.class.as_str(), failure.code, failure.opt_out)
                 }
                 other => format!("{other:?}").to_lowercase(),
             };
-            format!("{phone_number_id} status {id} {status} {} {}", at.as_second(), opt(opaque))
+            let known = user_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+            format!("{phone_number_id} status {id} {status} {} {}{known}", at.as_second(), opt(opaque))
         }
         Update::Inbound {
             phone_number_id,
@@ -51,6 +52,12 @@ fn line(update: &Update) -> String {
         }
         Update::SenderError { phone_number_id, failure } => {
             format!("{phone_number_id} error {} {:?}", failure.class.as_str(), failure.code)
+        }
+        Update::Account { business_account_id, news, words } => {
+            format!("{business_account_id} account {news:?} {words}")
+        }
+        Update::News { business_account_id, field, words } => {
+            format!("{business_account_id} {field} {words}")
         }
     }
 }
@@ -131,7 +138,7 @@ const CASES: &[(&str, &[&str], usize)] = &[
     ("preference_resume", &["10955 preference 966500000007 - stop=false 1769904200"], 0),
     ("preference_of_an_unknown_word", &[], 1),
     ("sender_error", &["10955 error throttle_sender Some(130429)"], 0),
-    ("account_violation", &[], 0),
+    ("account_violation", &["700100200300400 account Other ACCOUNT_VIOLATION SAMPLE"], 0),
     ("echo_of_the_owners_app", &[], 0),
 ];
 

@@ -122,7 +122,7 @@ mod tests {
         let mut rows = Vec::new();
         for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
             let cells: Vec<_> = line.split('\t').collect();
-            assert_eq!(cells.len(), 11, "{line}");
+            assert_eq!(cells.len(), 12, "{line}");
             let (first, last) =
                 cells[0].split_once("-").filter(|ends| !ends.0.is_empty()).unwrap_or((cells[0], ""));
             for code in [first, last].into_iter().filter(|code| !code.is_empty()) {

@@ -21,6 +21,7 @@ use crate::domain::account::{Limits, Periods};
 use crate::domain::purpose::Purpose;
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{Rules, Signal};
+use crate::domain::template::Template;
 
 /// A request past authentication.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ pub struct NewMessage {
     pub recipient_hash: Vec<u8>,
     /// The text.
     pub body: String,
+    /// The template that is sent in its place.
+    pub template: Option<Template>,
     /// Why it is sent.
     pub purpose: Purpose,
     /// Seconds until it expires.

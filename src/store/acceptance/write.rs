@@ -12,6 +12,7 @@ use super::{Draft, Gathered, NewMessage, Subject};
 use crate::domain::decision::Decision;
 use crate::domain::purpose::{Lane, Purpose};
 use crate::domain::refusal::Refusal;
+use crate::domain::template::Template;
 use crate::store::instances::pause_by_guard;
 use crate::store::{Step, StoreError};
 
@@ -57,11 +58,11 @@ with input as materialized (
     select i.*, nextval('policy_log_ids') as log_id
     from unnest($1::int8[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[],
                 $9::int2[], $10::jsonb[], $11::jsonb[], $12::text[], $13::uuid[], $14::text[], $15::text[], $16::text[],
-                $17::int4[], $18::date[], $19::date[], $20::text[], $21::bytea[])
+                $17::int4[], $18::date[], $19::date[], $20::text[], $21::bytea[], $22::jsonb[])
          with ordinality
          as i(account_id, key_id, request_id, instance_id, purpose, recipient_hash, error, action, score, signals,
               facts, rules_version, message_id, lane, recipient, body, validity, day, month, idempotency_key,
-              body_hash, ord)
+              body_hash, template, ord)
 ), keys as (
     insert into idempotency_keys as k (account_id, key, body_hash, message_id, log_id)
     select account_id, idempotency_key, body_hash, message_id, log_id from input
@@ -89,10 +90,10 @@ with input as materialized (
     from additions a
     where q.account_id = a.account_id and q.period = a.period and q.starts_on = a.starts_on
 ), accepted as (
-    insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, due_at,
+    insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, template, due_at,
                           expires_at, quota_day, quota_month, request_id)
-    select account_id, message_id, log_id, instance_id, purpose, lane, recipient, body,
-           now() + $22::int4 * interval '1 millisecond', now() + validity * interval '1 second', day, month, request_id
+    select account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, template,
+           now() + $23::int4 * interval '1 millisecond', now() + validity * interval '1 second', day, month, request_id
     from outcome where error is null and not duplicate
 ), logged as (
     insert into policy_log (account_id, log_id, api_key_id, instance_id, purpose, action, risk_score, error_code,
@@ -214,6 +215,7 @@ struct Decisions<'a> {
     months: Vec<Date>,
     idempotency_keys: Vec<Option<&'a str>>,
     body_hashes: Vec<Option<&'a [u8]>>,
+    templates: Vec<Option<Value>>,
 }
 
 impl<'a> Decisions<'a> {
@@ -253,10 +255,11 @@ impl<'a> Decisions<'a> {
             months: all(decided, |d, _| d.periods.month),
             idempotency_keys: all(decided, |d, _| idempotency(d).map(|(key, _)| key.as_str())),
             body_hashes: all(decided, |d, _| idempotency(d).map(|(_, hash)| hash.as_slice())),
+            templates: all(decided, |d, _| d.message().and_then(|m| m.template.as_ref()).map(stored)),
         }
     }
 
-    fn params<'b>(&'b self, due_ms: &'b i32) -> [&'b (dyn ToSql + Sync); 22] {
+    fn params<'b>(&'b self, due_ms: &'b i32) -> [&'b (dyn ToSql + Sync); 23] {
         [
             &self.accounts,
             &self.keys,
@@ -279,9 +282,14 @@ impl<'a> Decisions<'a> {
             &self.months,
             &self.idempotency_keys,
             &self.body_hashes,
+            &self.templates,
             due_ms,
         ]
     }
+}
+
+fn stored(template: &Template) -> Value {
+    serde_json::to_value(template).expect("texts always serialise")
 }
 
 /// What was seen, as columns.

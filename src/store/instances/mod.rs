@@ -2,6 +2,7 @@
 
 mod connection;
 mod evolution;
+mod meta;
 mod review;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use tokio_postgres::Row;
 
 pub use self::connection::{report_connection, set_connection};
 pub use self::evolution::{EvolutionRow, evolution, set_callback_token};
+pub use self::meta::{MetaRow, meta, set_outside_window};
 pub use self::review::{GUARD, Resumed, ReviewRow, pause, pause_by_guard, resume, reviews};
 use super::{Db, StoreError};
 use crate::domain::instance::{OnUnknown, Provider};
@@ -54,10 +56,20 @@ pub struct InstanceRow {
     pub hold_until: Option<Timestamp>,
     /// Why it was throttled, or is suspect.
     pub hold_reason: Option<String>,
+    /// Meta restricts free text until then.
+    pub texts_hold_until: Option<Timestamp>,
+    /// Meta restricts templates until then.
+    pub templates_hold_until: Option<Timestamp>,
     /// The pacing rate, as operators write it.
     pub rate: String,
     /// What people who opt out are answered.
     pub opt_out_confirmation: Option<String>,
+    /// `fail` or `try`: what free text outside the provider's window does; for Meta and the sandbox.
+    pub outside_window: String,
+    /// Since when callbacks tell of its messages: a day later it is known who is outside the window.
+    pub listening_since: Option<Timestamp>,
+    /// Meta's id of the business account its number belongs to, once a callback told it.
+    pub business_account_id: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -100,8 +112,13 @@ impl From<&Row> for InstanceRow {
             paused_reason: row.get("paused_reason"),
             hold_until: row.get("hold_until"),
             hold_reason: row.get("hold_reason"),
+            texts_hold_until: row.get("texts_hold_until"),
+            templates_hold_until: row.get("templates_hold_until"),
             rate: rate.to_string(),
             opt_out_confirmation: row.get("opt_out_confirmation"),
+            outside_window: row.get("outside_window"),
+            listening_since: row.get("listening_since"),
+            business_account_id: row.get("business_account_id"),
             created_at: row.get("created_at"),
         }
     }
@@ -116,8 +133,8 @@ pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreErro
     db.execute(
         "-- instances.insert
         insert into instances (account_id, instance_id, name, provider, base_url, phone_number_id,
-            provider_instance, token_sealed, interval_us, burst)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            provider_instance, token_sealed, interval_us, burst, outside_window)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         &[
             &new.account_id,
             &new.instance_id,
@@ -129,6 +146,7 @@ pub async fn insert(db: &impl Db, new: &NewInstance<'_>) -> Result<(), StoreErro
             &new.token_sealed,
             &new.rate.interval_us,
             &new.rate.burst,
+            &new.provider.outside_window().as_str(),
         ],
     )
     .await?;
@@ -286,8 +304,8 @@ pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, Sto
         .query(
             "-- instances.list
             select instance_id, name, provider, base_url, phone_number_id, provider_instance, connection, paused_at,
-                paused_reason, hold_until, hold_reason, interval_us, burst, opt_out_confirmation,
-                created_at
+                paused_reason, hold_until, hold_reason, interval_us, burst, outside_window, listening_since,
+                business_account_id, texts_hold_until, templates_hold_until, opt_out_confirmation, created_at
             from instances where account_id = $1 order by instance_id",
             &[&account_id],
         )

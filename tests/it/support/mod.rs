@@ -1,8 +1,10 @@
 //! What the tests are made of.
 
+pub mod codes;
 pub mod desk;
 pub mod evolution;
 pub mod inside;
+pub mod line;
 pub mod meta;
 pub mod process;
 pub mod provider;

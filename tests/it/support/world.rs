@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gatepost::config::Hidden;
+use gatepost::admin::Admin;
+use gatepost::config::{AdminConfig, Hidden};
 use gatepost::sandbox;
 use gatepost::store::migrations;
 use serde_json::{Value, json};
@@ -243,6 +244,15 @@ impl World {
     /// Where the first gateway is.
     pub fn gateway_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.gateway_port)
+    }
+
+    /// The operator's commands within this process.
+    pub async fn admin_inside(&self) -> Admin {
+        let environment = self.environment();
+        let lookup =
+            |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let config = AdminConfig::read(&lookup).expect("the settings of a world are valid");
+        super::eventually("the database is at hand", async || Admin::open(config.clone()).await.ok()).await
     }
 
     /// Runs `gateway admin … --json`; gives its exit code and what it printed to the two streams.
