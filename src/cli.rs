@@ -24,7 +24,8 @@ pub enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
-    /// Manage accounts, instances, API keys, webhook endpoints, suppressions and internal numbers; explain decisions.
+    /// Manage accounts, instances, API keys, webhook endpoints, suppressions, opt-out words and internal numbers;
+    /// explain decisions.
     Admin(admin::Args),
     /// Be a provider that sends nothing, for development.
     Sandbox(SandboxArgs),
@@ -137,7 +138,7 @@ mod tests {
         let cases = [
             (
                 "gateway admin",
-                "one of account, instance, api-key, webhook, suppression, internal-number, log",
+                "one of account, instance, api-key, webhook, suppression, opt-out-words, internal-number, log",
             ),
             ("gateway admin account destroy", "create, set-plan"),
             ("gateway admin account create --name N --plan gold", "starter, growth, scale"),
@@ -155,6 +156,8 @@ mod tests {
             ("gateway admin webhook create --account 7 --url http://a --events message.lost", "message.read"),
             ("gateway admin suppression add --account 7 --phone 12", "+966500000001"),
             ("gateway admin suppression add --account 7 --phone +966500000001 --until soon", "30d"),
+            ("gateway admin instance set-confirmation --account 7 --id a", "--opt-out"),
+            ("gateway admin opt-out-words add --account 7 --word !", "a letter or a digit"),
             ("gateway admin internal-number add --account 7", "--phone"),
             ("gateway admin log show 0", "log_id"),
             ("gateway sandbox --fault-percent 101", "0..=100"),

@@ -1,5 +1,5 @@
-//! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints, suppressions, internal
-//! numbers and the decisions on messages; `gateway migrate` and `gateway healthcheck`.
+//! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints, suppressions, opt-out
+//! words, internal numbers and the decisions on messages; `gateway migrate` and `gateway healthcheck`.
 //!
 //! What a command does is a function on [`Admin`], which tests and the demo call as well. Each says exactly one
 //! thing on standard output, or why not on standard error: exit code 2 for arguments that are not valid, 1 for
@@ -13,6 +13,7 @@ pub mod instances;
 pub mod internal_numbers;
 pub mod log;
 pub mod migrate;
+mod opt_out_words;
 mod parse;
 pub mod suppressions;
 pub mod webhooks;
@@ -57,6 +58,9 @@ enum Command {
     /// The recipients an account must not write to.
     #[command(subcommand)]
     Suppression(suppressions::Command),
+    /// The words an account's recipients opt out and in with, besides the built-in ones.
+    #[command(subcommand)]
+    OptOutWords(opt_out_words::Command),
     /// The numbers of an account's own team: notices to them are no broadcast.
     #[command(subcommand)]
     InternalNumber(internal_numbers::Command),
@@ -213,6 +217,7 @@ async fn run(command: Command) -> Result<Answer, AdminError> {
         Command::ApiKey(command) => api_keys::run(&admin, command).await,
         Command::Webhook(command) => webhooks::run(&admin, command).await,
         Command::Suppression(command) => suppressions::run(&admin, command).await,
+        Command::OptOutWords(command) => opt_out_words::run(&admin, command).await,
         Command::InternalNumber(command) => internal_numbers::run(&admin, command).await,
         Command::Log(command) => log::run(&admin, command).await,
     }

@@ -4,8 +4,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 
+use crate::domain::opt_out;
 use crate::domain::phone::PhoneNumber;
-use crate::domain::send_request::LONGEST_INSTANCE_ID;
+use crate::domain::send_request::{LONGEST_INSTANCE_ID, LONGEST_MESSAGE};
 use crate::store::instances::GUARD;
 
 /// The longest name, reason or the like.
@@ -76,6 +77,23 @@ pub fn name(text: &str) -> Result<String, String> {
 
 pub fn note(text: &str) -> Result<String, String> {
     short_text(text, LONGEST_NOTE)
+}
+
+/// A word to opt out with; of messages that are longer none is compared with it.
+pub fn opt_out_word(text: &str) -> Result<String, String> {
+    let word = name(text)?;
+    if opt_out::folded(&word).is_some() {
+        Ok(word)
+    } else {
+        Err("it must have a letter or a digit, and at most 200 bytes".to_owned())
+    }
+}
+
+/// A message's text, trimmed as senders' texts are.
+pub fn message(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let fits = (1..=LONGEST_MESSAGE).contains(&text.encode_utf16().count()) && !text.contains('\0');
+    if fits { Ok(text.to_owned()) } else { Err(format!("it must have 1 to {LONGEST_MESSAGE} UTF-16 units")) }
 }
 
 /// The name of who did something; the guard's own is nobody else's.

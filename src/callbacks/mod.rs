@@ -35,14 +35,18 @@ struct Receiver {
     secret_key: SecretKey,
     clock: Clock,
     arrived: Arc<Notify>,
-    /// Bodies being read: each may be 4 MiB, and who sends it is not known yet.
+    /// Large bodies being read: each may be 4 MiB, and who sends it is not known yet.
     reading: Semaphore,
+    /// Callbacks being stored: a burst of them waits here, and not for connections that others have need of, too.
+    storing: Semaphore,
     /// Addresses being looked up: anybody can ask for one.
     looking: Semaphore,
 }
 
-/// Most callbacks read at once.
+/// Most large callbacks read at once.
 const READING: usize = 64;
+/// Most callbacks stored at once: about half of the connections there are by default.
+const STORING: usize = 4;
 /// Most addresses looked up at once: fewer than there are connections, of which others have need too.
 const LOOKING: usize = 4;
 
@@ -74,6 +78,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> (Router, JoinHandle<()>) 
         clock: parts.clock,
         arrived,
         reading: Semaphore::new(READING),
+        storing: Semaphore::new(STORING),
         looking: Semaphore::new(LOOKING),
     };
     let router = Router::new()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, Query, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
@@ -20,12 +20,16 @@ use crate::domain::refusal::Refusal;
 use crate::runtime::jwt;
 use crate::runtime::secrets::{equal, sha256};
 use crate::store::senders::Called;
-use crate::store::{StoreError, callbacks, senders};
+use crate::store::{Session, StoreError, callbacks, senders};
 
 /// Meta documents bodies of up to 3 MB.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
+/// As much as a connection may hold anyway: what says that it is no larger is read at once.
+const SMALL_BODY: u64 = 64 * 1024;
 /// What a token in an address can look like; others are not looked up.
 const TOKEN_LENGTHS: RangeInclusive<usize> = 20..=200;
+/// A burst may take this long to be stored; who has waited so long is to try again.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A provider has this long to send one.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -77,11 +81,11 @@ pub(super) async fn receive(
     }
     // Only the row's place depends on it; times are read again when it is applied.
     let phone_number_id = first_phone_number(&body, Timestamp::UNIX_EPOCH);
-    let store = async {
-        let session = receiver.pool.get().await?;
-        callbacks::store_meta(&session, phone_number_id.as_deref(), &sha256(&body), &body).await
+    let hash = sha256(&body);
+    let store = async |session: Session| {
+        callbacks::store_meta(&session, phone_number_id.as_deref(), &hash, &body).await
     };
-    match stored(&receiver, store.await) {
+    match stored(&receiver, store).await {
         Ok(()) => StatusCode::OK,
         // Meta tries again for days.
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -132,11 +136,10 @@ async fn take_evolution(
     };
     // The same body may come to two instances, and is two callbacks then.
     let hash = sha256(&[instance_id.as_bytes(), b"\n", &body].concat());
-    let store = async {
-        let session = receiver.pool.get().await?;
+    let store = async |session: Session| {
         callbacks::store_evolution(&session, (account_id, &instance_id), &hash, &body).await
     };
-    stored(receiver, store.await)
+    stored(receiver, store).await
 }
 
 /// Whether the request carries what the instance's server was told to send.
@@ -173,9 +176,11 @@ async fn named_by(receiver: &Receiver, token: &str) -> Result<Called, Refusal> {
     found.ok_or(Refusal::UnknownCallbackToken)
 }
 
-/// A whole body. Only so many are held at once.
+/// A whole body. Only so many large ones are held at once; who is slow with those keeps no small one waiting.
 async fn read(receiver: &Receiver, body: Body) -> Result<Bytes, Refusal> {
-    let Ok(_place) = receiver.reading.acquire().await else { return Err(Refusal::Internal) };
+    let small = body.size_hint().upper().is_some_and(|longest| longest <= SMALL_BODY);
+    let _place =
+        if small { None } else { Some(receiver.reading.acquire().await.map_err(|_| Refusal::Internal)?) };
     let limited = Limited::new(body, LARGEST_BODY).collect();
     match tokio::time::timeout(BODY_TIMEOUT, limited).await {
         Err(_) => Err(Refusal::RequestTimeout),
@@ -185,9 +190,17 @@ async fn read(receiver: &Receiver, body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-/// Announces a new callback; says what kept one from being stored.
-fn stored(receiver: &Receiver, outcome: Result<bool, StoreError>) -> Result<(), Refusal> {
-    match outcome {
+/// Stores a callback when its turn has come, and announces a new one; says what kept it from being stored.
+async fn stored(
+    receiver: &Receiver,
+    store: impl AsyncFnOnce(Session) -> Result<bool, StoreError>,
+) -> Result<(), Refusal> {
+    let in_turn = async {
+        let _turn = receiver.storing.acquire().await;
+        store(receiver.pool.get().await?).await
+    };
+    let outcome = tokio::time::timeout(STORE_TIMEOUT, in_turn).await;
+    match outcome.unwrap_or(Err(StoreError::Timeout)) {
         Ok(new) => {
             if new {
                 receiver.arrived.notify_one();

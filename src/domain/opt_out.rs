@@ -86,6 +86,23 @@ const OPT_IN: [&str; 18] = [
     "चालू करें",
 ];
 
+impl Wish {
+    /// The name in the database and in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OptOut => "opt_out",
+            Self::OptIn => "opt_in",
+        }
+    }
+
+    /// The wish of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::OptOut, Self::OptIn].into_iter().find(|wish| wish.as_str() == name)
+    }
+}
+
 /// The words as they are compared.
 static WISHES: LazyLock<HashMap<String, Wish>> = LazyLock::new(|| {
     let outs = OPT_OUT.iter().map(|word| (fold(word), Wish::OptOut));
@@ -96,13 +113,26 @@ static WISHES: LazyLock<HashMap<String, Wish>> = LazyLock::new(|| {
 /// Longer texts are never an opt-out word; folding them would be wasted.
 const LONGEST: usize = 200;
 
-/// What the text asks for, when one of the words is all it says.
+/// The text in the spelling that words are compared in; `None` where it can be none of them: it is too long, or nothing
+/// is left of it.
 #[must_use]
-pub fn wish(text: &str) -> Option<Wish> {
+pub fn folded(text: &str) -> Option<String> {
     if text.len() > LONGEST {
         return None;
     }
-    WISHES.get(&fold(text)).copied()
+    Some(fold(text)).filter(|folded| !folded.is_empty())
+}
+
+/// What a [`folded`] text asks for by the built-in words.
+#[must_use]
+pub fn built_in(folded: &str) -> Option<Wish> {
+    WISHES.get(folded).copied()
+}
+
+/// What the text asks for, when one of the built-in words is all it says.
+#[must_use]
+pub fn wish(text: &str) -> Option<Wish> {
+    built_in(&folded(text)?)
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub enum Outcome {
     WithoutId,
     /// 200 with a body that is not JSON.
     Garbled,
+    /// 200 with half a body.
+    CutOff,
 }
 
 impl fmt::Display for Outcome {
@@ -42,6 +44,7 @@ impl fmt::Display for Outcome {
             Self::Closed => out.write_str("closed"),
             Self::WithoutId => out.write_str("without_id"),
             Self::Garbled => out.write_str("garbled"),
+            Self::CutOff => out.write_str("cut_off"),
         }
     }
 }

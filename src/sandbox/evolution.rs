@@ -7,13 +7,17 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::Sandbox;
+use super::callbacks::{INSTANCE_ROW, Message, Pending, Subject};
 use super::calls::{Call, Outcome};
+use super::recipients::{Link, Report, Script};
 use super::request::digits;
-use super::server::CloseConnection;
+use super::server::{CloseConnection, cut_off};
 
 /// What the look-up of a number comes to when WhatsApp does not answer it: certainly before the send.
 const LOOK_UP_FAILED: &str = "Cannot read properties of undefined (reading 'find')";
@@ -75,6 +79,7 @@ impl Reply {
             "0032" => Self::Take(Outcome::Closed),
             "0033" => Self::Take(Outcome::WithoutId),
             "0034" => Self::Take(Outcome::Garbled),
+            "0035" => Self::Take(Outcome::CutOff),
             "0040" => Self::Refuse(Refusal::new(401, &json!("Unauthorized"))),
             "0041" => Self::Refuse(Refusal::not_licensed()),
             "0042" => Self::Refuse(Refusal::new(400, &json!(["Error: Connection Closed"]))),
@@ -86,7 +91,7 @@ impl Reply {
 /// `POST /message/sendText/{instance}`
 pub async fn send(
     State(sandbox): State<Arc<Sandbox>>,
-    Path(_instance): Path<String>,
+    Path(instance): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -114,7 +119,11 @@ pub async fn send(
     let attempted_at = sandbox.settings.clock.now();
     sandbox.calls.record(Call { to, opaque: request.message_id, attempted_at, outcome });
     let response = match decision {
-        Ok((outcome, taken)) => accept(outcome, &taken, attempted_at.as_second()),
+        Ok((outcome, taken)) => {
+            let id = message_id();
+            sandbox.plan_reports(&instance, &id, &taken, attempted_at);
+            accept(outcome, &id, &taken, attempted_at.as_second())
+        }
         Err(refusal) => (refusal.status, Json(refusal.body)).into_response(),
     };
     sandbox.keep_waiting(outcome).await;
@@ -128,6 +137,21 @@ struct Taken {
 }
 
 impl Sandbox {
+    /// Plans what is reported of a message: first that it went out, as Evolution does.
+    fn plan_reports(&self, sender: &str, id: &str, taken: &Taken, accepted_at: Timestamp) {
+        let reports = reports(&taken.number);
+        if reports.is_empty() {
+            return;
+        }
+        let (id, number) = (id.to_owned(), taken.number.clone());
+        let went_out = Subject::WentOut { id: id.clone(), text: taken.text.clone() };
+        let message = Subject::Message(Message { id, opaque: None, accepted_at, reports });
+        for subject in [went_out, message] {
+            let pending = Pending { sender: sender.to_owned(), number: number.clone(), subject };
+            self.instances_outbox.push(pending, Instant::now());
+        }
+    }
+
     /// Every call carries the key, where one is set.
     fn admit_evolution(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let given = headers.get("apikey").and_then(|value| value.to_str().ok());
@@ -174,14 +198,31 @@ fn jid(number: &str) -> String {
     format!("{number}@s.whatsapp.net")
 }
 
-fn accept(outcome: Outcome, taken: &Taken, now: i64) -> Response {
+/// A new id like WhatsApp's.
+fn message_id() -> String {
+    format!("3EB0{:018X}", rand::random::<u128>() >> 56)
+}
+
+/// What is reported of a message that was taken, the same as on Meta's wire but for the connection.
+fn reports(number: &str) -> &'static [Report] {
+    match number.get(number.len().saturating_sub(4)..).unwrap_or_default() {
+        "0043" => &[Report::Sent, Report::Link(Link::Connecting), Report::Link(Link::Open)],
+        "0044" => &[Report::Sent, Report::Link(Link::Close)],
+        // A window is Meta's alone.
+        "0012" => Script::of("0001").reports,
+        _ => Script::of(number).reports,
+    }
+}
+
+fn accept(outcome: Outcome, id: &str, taken: &Taken, now: i64) -> Response {
     let mut key = json!({"remoteJid": jid(&taken.number), "fromMe": true});
     match outcome {
         Outcome::Accepted => {
-            key["id"] = json!(format!("3EB0{:018X}", rand::random::<u128>() >> 56));
+            key["id"] = json!(id);
         }
         Outcome::WithoutId => {}
         Outcome::Garbled => return (StatusCode::CREATED, r#"{"key":"#).into_response(),
+        Outcome::CutOff => return cut_off(StatusCode::CREATED, r#"{"key":{"remoteJid":"#),
         Outcome::Held | Outcome::Closed | Outcome::Refused(_) => return CloseConnection.into_response(),
     }
     let body = json!({
@@ -192,32 +233,39 @@ fn accept(outcome: Outcome, taken: &Taken, now: i64) -> Response {
         "contextInfo": {},
         "messageType": "conversation",
         "messageTimestamp": now,
-        "instanceId": "00000000-0000-4000-8000-000000000000",
+        "instanceId": INSTANCE_ROW,
         "source": "web",
     });
     (StatusCode::CREATED, Json(body)).into_response()
 }
 
-/// `GET /instance/connectionState/{instance}`: always open.
+/// `GET /instance/connectionState/{instance}`: open, unless a report said otherwise.
 pub async fn connection_state(
     State(sandbox): State<Arc<Sandbox>>,
     Path(instance): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     match sandbox.admit_evolution(&headers) {
-        Ok(()) => Json(json!({"instance": {"instanceName": instance, "state": "open"}})).into_response(),
+        Ok(()) => {
+            let state = sandbox.instances.link(&instance).as_str();
+            Json(json!({"instance": {"instanceName": instance, "state": state}})).into_response()
+        }
         Err(refusal) => (refusal.status, Json(refusal.body)).into_response(),
     }
 }
 
-/// `POST /webhook/set/{instance}`: taken, but this wire reports nothing.
+/// `POST /webhook/set/{instance}`: from now on the instance reports there.
 pub async fn set_webhook(
     State(sandbox): State<Arc<Sandbox>>,
-    Path(_instance): Path<String>,
+    Path(instance): Path<String>,
     headers: HeaderMap,
     Json(request): Json<Value>,
 ) -> Response {
-    match sandbox.admit_evolution(&headers) {
+    let set = sandbox.admit_evolution(&headers).and_then(|()| {
+        let set = sandbox.instances.set_webhook(&instance, &request);
+        set.map_err(|problem| Refusal::new(400, &json!([problem])))
+    });
+    match set {
         Ok(()) => (StatusCode::CREATED, Json(request["webhook"].clone())).into_response(),
         Err(refusal) => (refusal.status, Json(refusal.body)).into_response(),
     }

@@ -1,4 +1,4 @@
-//! The sandbox provider: an HTTP server that speaks the wire of Meta's WhatsApp Cloud API, and for sends that of Evolution
+//! The sandbox provider: an HTTP server that speaks the wire of Meta's WhatsApp Cloud API and that of Evolution
 //! API v2, so that the adapters, the demo, the tests and a developer with `curl` can meet every outcome without a WhatsApp
 //! account.
 //!
@@ -11,6 +11,7 @@
 //! | `0002` | 200 | sent, delivered (never read) |
 //! | `0003` | 200 | nothing (never delivers) |
 //! | `0004` | 200 | failed, 131026 |
+//! | `0005` | 200 | sent, failed, 131026 |
 //! | `0010` | 400, 131009 parameter value is not valid | |
 //! | `0011` | 400, 131026 not on WhatsApp | |
 //! | `0012` | 400, 131047 the 24 hour window is closed | |
@@ -23,13 +24,19 @@
 //! | `0032` | the connection closes without an answer | nothing |
 //! | `0033` | 200 without a message id | nothing |
 //! | `0034` | 200 with a body that is not JSON | nothing |
+//! | `0035` | 200, and the connection breaks in the middle of the body | nothing |
 //! | `0040` | 401, 190 access token expired | |
 //! | `0050` | 200 | sent, delivered, then the recipient writes `STOP` |
 //! | `0051` | 200 | sent, delivered, then the recipient writes `إيقاف` |
 //! | `0052` | 200 | sent, delivered, then the recipient writes `START` |
+//! | `0053` | 200 | sent, delivered, then the recipient taps a button that says `STOP` |
+//! | `0054` | 200 | sent, delivered, then the recipient chooses `STOP` from a list |
+//! | `0055` | 200 | sent, delivered, then the recipient taps a button that says `START` |
+//! | `0056` | 200 | sent, delivered, then the recipient chooses `START` from a list |
 //! | `0060` | 200 | read, delivered, sent, sent (out of order and twice) |
 //!
-//! On Evolution's wire, which reports nothing by callback:
+//! On Evolution's wire, which reports the same in its shape, to the address that was set for the instance, and before that
+//! the message went out:
 //!
 //! | ending | answer to the send |
 //! |--------|--------------------|
@@ -44,24 +51,28 @@
 //! | `0032` | the connection closes without an answer |
 //! | `0033` | 201 without a message id |
 //! | `0034` | 201 with a body that is not JSON |
+//! | `0035` | 201, and the connection breaks in the middle of the body |
 //! | `0040` | 401 |
 //! | `0041` | 503, the server is not licensed |
 //! | `0042` | 400, connection closed, always |
+//! | `0043` | 201; reported are sent and the connection, `connecting` and then `open` |
+//! | `0044` | 201; reported are sent and the connection, `close` for good |
 //!
 //! | route | |
 //! |-------|-|
 //! | `POST /{version}/{phone_number_id}/messages` | Meta's send, text and template |
 //! | `GET /{version}/{phone_number_id}` | Meta's look at the sender |
 //! | `POST /message/sendText/{instance}` | Evolution's send |
-//! | `GET /instance/connectionState/{instance}` | Evolution's look at the connection: always `open` |
-//! | `POST /webhook/set/{instance}` | Evolution's webhook, taken and never called |
+//! | `GET /instance/connectionState/{instance}` | Evolution's look at the connection: `open`, unless it was reported otherwise |
+//! | `POST /webhook/set/{instance}` | where Evolution's instance reports to from now on: plain http |
 //! | `GET /livez` | 200 while it serves |
 //! | `GET /sandbox/calls[?to=][&opaque=]` | the sends it met: `{"total":N,"calls":[{"to","opaque","attempted_at","outcome"}]}` |
 //! | `DELETE /sandbox/calls` | forgets them, and how often each recipient was refused |
 //! | `GET /sandbox/callbacks` | how the callbacks fare: `{"open","posts","answered","given_up","dropped"}` |
-//! | `POST /sandbox/inbound` | `{"from","text","phone_number_id"}`: that person writes that text |
+//! | `POST /sandbox/inbound` | `{"from","text","phone_number_id"}`, or `instance` in its place: that person writes that text |
+//! | `POST /sandbox/connection` | `{"instance","state"}`: Evolution's connection changes |
 //!
-//! An `outcome` is `accepted`, `refused:<code>`, `held`, `closed`, `without_id` or `garbled`. On Evolution's wire `to` is
+//! An `outcome` is `accepted`, `refused:<code>`, `held`, `closed`, `without_id`, `garbled` or `cut_off`. On Evolution's wire `to` is
 //! the `number`, `opaque` the `messageId`, and the code the HTTP status.
 //!
 //! Memory is bounded: a ring of calls, a cache of attempt counters, a queue of callbacks served by a fixed number
@@ -90,7 +101,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::callbacks::{Outbox, Reporter};
+use self::callbacks::{EvolutionReporter, Instances, Outbox, Reporter};
 use self::calls::{Attempts, Calls};
 use self::faults::{Fault, Refusal};
 use crate::runtime::clock::Clock;
@@ -161,11 +172,18 @@ impl Default for Settings {
 pub async fn run(listener: TcpListener, settings: Settings, shutdown: CancellationToken) -> io::Result<()> {
     let outbox = Arc::new(Outbox::new(&settings));
     let reporter = Reporter::new(&settings, Arc::clone(&outbox))?;
+    let instances = Arc::new(Instances::default());
+    let instances_outbox = Arc::new(Outbox::of_instances(&settings));
+    let of_instances =
+        EvolutionReporter::new(&settings, Arc::clone(&instances_outbox), Arc::clone(&instances))?;
     let mut workers = reporter.start(settings.callback_workers);
+    let mut more_workers = of_instances.start(settings.callback_workers);
     let sandbox = Arc::new(Sandbox {
         calls: Calls::new(settings.calls_kept),
         attempts: Attempts::new(settings.attempt_window),
         outbox: Arc::clone(&outbox),
+        instances_outbox: Arc::clone(&instances_outbox),
+        instances,
         shutdown: shutdown.clone(),
         settings,
     });
@@ -177,9 +195,14 @@ pub async fn run(listener: TcpListener, settings: Settings, shutdown: Cancellati
         tracing::warn!("sandbox: requests were still in flight at the end");
     }
     outbox.drain();
-    let posted = async { while workers.join_next().await.is_some() {} };
+    instances_outbox.drain();
+    let posted = async {
+        while workers.join_next().await.is_some() {}
+        while more_workers.join_next().await.is_some() {}
+    };
     if timeout_at(deadline, posted).await.is_err() {
-        tracing::warn!(callbacks = outbox.tally().open, "sandbox: callbacks were still waiting at the end");
+        let open = (outbox.tally() + instances_outbox.tally()).open;
+        tracing::warn!(callbacks = open, "sandbox: callbacks were still waiting at the end");
     }
     Ok(())
 }
@@ -190,6 +213,9 @@ struct Sandbox {
     calls: Calls,
     attempts: Attempts,
     outbox: Arc<Outbox>,
+    /// What is reported in Evolution's shape, and where to.
+    instances_outbox: Arc<Outbox>,
+    instances: Arc<Instances>,
     shutdown: CancellationToken,
 }
 

@@ -19,6 +19,8 @@ pub enum Answer {
     OmitId,
     /// 200 with a body that is not JSON.
     Garble,
+    /// 200, and the connection breaks in the middle of the body.
+    CutOff,
 }
 
 /// One thing reported by callback.
@@ -32,8 +34,45 @@ pub enum Report {
     Read,
     /// It could not be delivered after all.
     Failed(Fault),
-    /// The recipient writes this text.
-    Reply(&'static str),
+    /// The recipient says this.
+    Reply(Way, &'static str),
+    /// Evolution: the instance's connection changes.
+    Link(Link),
+}
+
+/// How somebody says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// In writing.
+    Text,
+    /// By tapping a button that says it.
+    Button,
+    /// By choosing it from a list.
+    Row,
+}
+
+/// How an instance of Evolution's is connected to WhatsApp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// It is.
+    #[default]
+    Open,
+    /// It is about to be.
+    Connecting,
+    /// It is not: logged out.
+    Close,
+}
+
+impl Link {
+    /// Evolution's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Connecting => "connecting",
+            Self::Close => "close",
+        }
+    }
 }
 
 impl Report {
@@ -42,7 +81,7 @@ impl Report {
         match self {
             Self::Sent => 1,
             Self::Delivered | Self::Failed(_) => 2,
-            Self::Read | Self::Reply(_) => 3,
+            Self::Read | Self::Reply(..) | Self::Link(_) => 3,
         }
     }
 }
@@ -62,14 +101,16 @@ const READ: &[Report] = &[Report::Sent, Report::Delivered, Report::Read];
 impl Script {
     /// The script for a recipient's number, given as digits.
     pub fn of(number: &str) -> Self {
-        use Answer::{Accept, Close, Garble, Hold, OmitId, Refuse, RefuseFirst};
+        use Answer::{Accept, Close, CutOff, Garble, Hold, OmitId, Refuse, RefuseFirst};
         use Report::{Delivered, Failed, Read, Reply, Sent};
+        use Way::{Button, Row, Text};
 
         let ending = number.get(number.len().saturating_sub(4)..).unwrap_or_default();
         let (answer, reports): (Answer, &'static [Report]) = match ending {
             "0002" => (Accept, &[Sent, Delivered]),
             "0003" => (Accept, &[]),
             "0004" => (Accept, &[Failed(Fault::Undeliverable)]),
+            "0005" => (Accept, &[Sent, Failed(Fault::Undeliverable)]),
 
             "0010" => (Refuse(Fault::InvalidValue), &[]),
             "0011" => (Refuse(Fault::Undeliverable), &[]),
@@ -85,12 +126,17 @@ impl Script {
             "0032" => (Close, &[]),
             "0033" => (OmitId, &[]),
             "0034" => (Garble, &[]),
+            "0035" => (CutOff, &[]),
 
             "0040" => (Refuse(Fault::TokenExpired), &[]),
 
-            "0050" => (Accept, &[Sent, Delivered, Reply("STOP")]),
-            "0051" => (Accept, &[Sent, Delivered, Reply("إيقاف")]),
-            "0052" => (Accept, &[Sent, Delivered, Reply("START")]),
+            "0050" => (Accept, &[Sent, Delivered, Reply(Text, "STOP")]),
+            "0051" => (Accept, &[Sent, Delivered, Reply(Text, "إيقاف")]),
+            "0052" => (Accept, &[Sent, Delivered, Reply(Text, "START")]),
+            "0053" => (Accept, &[Sent, Delivered, Reply(Button, "STOP")]),
+            "0054" => (Accept, &[Sent, Delivered, Reply(Row, "STOP")]),
+            "0055" => (Accept, &[Sent, Delivered, Reply(Button, "START")]),
+            "0056" => (Accept, &[Sent, Delivered, Reply(Row, "START")]),
 
             "0060" => (Accept, &[Read, Delivered, Sent, Sent]),
 
@@ -102,16 +148,17 @@ impl Script {
 
 /// Every ending that means something, for the tests that go through all of them.
 #[cfg(test)]
-pub const ENDINGS: [&str; 21] = [
-    "0001", "0002", "0003", "0004", "0010", "0011", "0012", "0020", "0021", "0022", "0023", "0030", "0031",
-    "0032", "0033", "0034", "0040", "0050", "0051", "0052", "0060",
+pub const ENDINGS: [&str; 27] = [
+    "0001", "0002", "0003", "0004", "0005", "0010", "0011", "0012", "0020", "0021", "0022", "0023", "0030",
+    "0031", "0032", "0033", "0034", "0035", "0040", "0050", "0051", "0052", "0053", "0054", "0055", "0056",
+    "0060",
 ];
 
 #[cfg(test)]
 mod tests {
     use rlibphonenumber::PHONE_NUMBER_UTIL;
 
-    use super::{Answer, ENDINGS, READ, Report, Script};
+    use super::{Answer, ENDINGS, READ, Report, Script, Way};
     use crate::sandbox::faults::Fault;
 
     fn assert_script(ending: &str, answer: Answer, reports: &[Report]) {
@@ -133,6 +180,12 @@ mod tests {
     row!(ending_0002_never_reads, "0002", Answer::Accept, &[Report::Sent, Report::Delivered]);
     row!(ending_0003_stays_silent, "0003", Answer::Accept, &[]);
     row!(ending_0004_fails_later, "0004", Answer::Accept, &[Report::Failed(Fault::Undeliverable)]);
+    row!(
+        ending_0005_fails_later_still,
+        "0005",
+        Answer::Accept,
+        &[Report::Sent, Report::Failed(Fault::Undeliverable)]
+    );
     row!(ending_0010_is_refused, "0010", Answer::Refuse(Fault::InvalidValue), &[]);
     row!(ending_0011_is_not_on_whatsapp, "0011", Answer::Refuse(Fault::Undeliverable), &[]);
     row!(ending_0012_has_a_closed_window, "0012", Answer::Refuse(Fault::WindowClosed), &[]);
@@ -145,24 +198,49 @@ mod tests {
     row!(ending_0032_is_closed, "0032", Answer::Close, &[]);
     row!(ending_0033_gets_no_id, "0033", Answer::OmitId, &[]);
     row!(ending_0034_gets_garbage, "0034", Answer::Garble, &[]);
+    row!(ending_0035_gets_half_an_answer, "0035", Answer::CutOff, &[]);
     row!(ending_0040_has_an_expired_token, "0040", Answer::Refuse(Fault::TokenExpired), &[]);
     row!(
         ending_0050_writes_stop,
         "0050",
         Answer::Accept,
-        &[Report::Sent, Report::Delivered, Report::Reply("STOP")]
+        &[Report::Sent, Report::Delivered, Report::Reply(Way::Text, "STOP")]
     );
     row!(
         ending_0051_writes_stop_in_arabic,
         "0051",
         Answer::Accept,
-        &[Report::Sent, Report::Delivered, Report::Reply("\u{625}\u{64a}\u{642}\u{627}\u{641}")]
+        &[Report::Sent, Report::Delivered, Report::Reply(Way::Text, "\u{625}\u{64a}\u{642}\u{627}\u{641}")]
     );
     row!(
         ending_0052_writes_start,
         "0052",
         Answer::Accept,
-        &[Report::Sent, Report::Delivered, Report::Reply("START")]
+        &[Report::Sent, Report::Delivered, Report::Reply(Way::Text, "START")]
+    );
+    row!(
+        ending_0053_taps_stop,
+        "0053",
+        Answer::Accept,
+        &[Report::Sent, Report::Delivered, Report::Reply(Way::Button, "STOP")]
+    );
+    row!(
+        ending_0054_chooses_stop,
+        "0054",
+        Answer::Accept,
+        &[Report::Sent, Report::Delivered, Report::Reply(Way::Row, "STOP")]
+    );
+    row!(
+        ending_0055_taps_start,
+        "0055",
+        Answer::Accept,
+        &[Report::Sent, Report::Delivered, Report::Reply(Way::Button, "START")]
+    );
+    row!(
+        ending_0056_chooses_start,
+        "0056",
+        Answer::Accept,
+        &[Report::Sent, Report::Delivered, Report::Reply(Way::Row, "START")]
     );
     row!(
         ending_0060_is_reported_out_of_order_and_twice,

@@ -10,9 +10,10 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::callbacks::{DISPLAY_NUMBER, Pending, Subject, Tally, VERIFIED_NAME};
+use super::callbacks::{DISPLAY_NUMBER, Outbox, Pending, Subject, Tally, VERIFIED_NAME};
 use super::calls::{Filter, Listing};
 use super::faults::Refusal;
+use super::recipients::Link;
 use super::request::digits;
 use super::send::send;
 use super::{Sandbox, evolution};
@@ -24,6 +25,7 @@ pub fn router(sandbox: Arc<Sandbox>) -> Router {
         .route("/sandbox/calls", get(list_calls).delete(reset_calls))
         .route("/sandbox/callbacks", get(show_callbacks))
         .route("/sandbox/inbound", post(write_inbound))
+        .route("/sandbox/connection", post(change_connection))
         .route("/{version}/{phone_number_id}", get(show_sender))
         .route("/{version}/{phone_number_id}/messages", post(send))
         .route("/message/sendText/{instance}", post(evolution::send))
@@ -77,26 +79,55 @@ async fn reset_calls(State(sandbox): State<Arc<Sandbox>>) -> StatusCode {
 }
 
 async fn show_callbacks(State(sandbox): State<Arc<Sandbox>>) -> Json<Tally> {
-    Json(sandbox.outbox.tally())
+    Json(sandbox.outbox.tally() + sandbox.instances_outbox.tally())
 }
 
-/// A text somebody writes.
+/// A text somebody writes, to a number of Meta's or an instance of Evolution's.
 #[derive(Deserialize)]
 struct InboundText {
     from: String,
     text: String,
-    phone_number_id: String,
+    #[serde(flatten)]
+    to: WrittenTo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenTo {
+    PhoneNumberId(String),
+    Instance(String),
 }
 
 async fn write_inbound(State(sandbox): State<Arc<Sandbox>>, Json(inbound): Json<InboundText>) -> Response {
     let Some(number) = digits(&inbound.from) else {
         return (StatusCode::BAD_REQUEST, "from: not a phone number\n").into_response();
     };
-    if sandbox.settings.callback_url.is_none() {
-        return (StatusCode::CONFLICT, "there is no callback address to send it to\n").into_response();
-    }
-    let pending = Pending { sender: inbound.phone_number_id, number, subject: Subject::Text(inbound.text) };
-    if sandbox.outbox.push(pending, Instant::now()) {
+    let subject = Subject::Text(inbound.text);
+    let (outbox, sender) = match inbound.to {
+        WrittenTo::PhoneNumberId(_) if sandbox.settings.callback_url.is_none() => {
+            return (StatusCode::CONFLICT, "there is no callback address to send it to\n").into_response();
+        }
+        WrittenTo::PhoneNumberId(id) => (&sandbox.outbox, id),
+        WrittenTo::Instance(name) => (&sandbox.instances_outbox, name),
+    };
+    report(outbox, Pending { sender, number, subject })
+}
+
+/// A connection that changes.
+#[derive(Deserialize)]
+struct Connection {
+    instance: String,
+    state: Link,
+}
+
+async fn change_connection(State(sandbox): State<Arc<Sandbox>>, Json(change): Json<Connection>) -> Response {
+    let subject = Subject::Link(change.state);
+    let pending = Pending { sender: change.instance, number: String::new(), subject };
+    report(&sandbox.instances_outbox, pending)
+}
+
+fn report(outbox: &Outbox, pending: Pending) -> Response {
+    if outbox.push(pending, Instant::now()) {
         StatusCode::ACCEPTED.into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "too many callbacks wait\n").into_response()

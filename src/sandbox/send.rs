@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::calls::{Call, Outcome};
 use super::faults::{Fault, Refusal};
 use super::recipients::{Answer, Report, Script};
 use super::request::{Addressee, SendRequest};
-use super::server::CloseConnection;
+use super::server::{CloseConnection, cut_off};
 
 /// `POST /{version}/{phone_number_id}/messages`
 pub async fn send(
@@ -75,6 +75,7 @@ impl Sandbox {
             Answer::Close => Outcome::Closed,
             Answer::OmitId => Outcome::WithoutId,
             Answer::Garble => Outcome::Garbled,
+            Answer::CutOff => Outcome::CutOff,
         };
         Ok(Accepted { addressee, outcome, reports: script.reports })
     }
@@ -89,6 +90,7 @@ impl Sandbox {
             Outcome::Garbled => {
                 ([(CONTENT_TYPE, "application/json")], r#"{"messaging_product":"#).into_response()
             }
+            Outcome::CutOff => cut_off(StatusCode::OK, r#"{"messaging_product":"whatsapp","contacts":["#),
             Outcome::Held | Outcome::Closed | Outcome::Refused(_) => CloseConnection.into_response(),
         };
         if !reports.is_empty() {

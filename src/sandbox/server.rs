@@ -5,8 +5,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -31,6 +35,20 @@ impl IntoResponse for CloseConnection {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// The time in which the beginning of an answer leaves, before its connection breaks.
+const BEGINNING_LEAVES: Duration = Duration::from_millis(20);
+
+/// A response whose connection breaks after this beginning of its body.
+pub fn cut_off(status: StatusCode, beginning: &'static str) -> Response {
+    let beginning = stream::once(async move { Ok(beginning) });
+    let end = stream::once(async {
+        sleep(BEGINNING_LEAVES).await;
+        Err(Closed)
+    });
+    let body = Body::from_stream(beginning.chain(end));
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Ends a connection from within its service.

@@ -32,13 +32,6 @@ pub struct Learnt {
     pub owed: Vec<DeliveryKey>,
 }
 
-fn name(wish: Wish) -> &'static str {
-    match wish {
-        Wish::OptOut => "opt_out",
-        Wish::OptIn => "opt_in",
-    }
-}
-
 /// Remembers the number behind an id, and carries out the wishes that waited for it. Where another number was behind it
 /// before, the person has taken a new one, and what was suppressed there is suppressed at the new one, too.
 ///
@@ -70,11 +63,7 @@ pub async fn learn(
     }
     let mut learnt = Learnt::default();
     for row in db.query(RESOLVE, &[&account_id, &sender]).await? {
-        let wish = match row.get(1) {
-            "opt_out" => Wish::OptOut,
-            "opt_in" => Wish::OptIn,
-            _ => return Err(StoreError::Value("unresolved_senders.wish")),
-        };
+        let wish = Wish::parse(row.get(1)).ok_or(StoreError::Value("unresolved_senders.wish"))?;
         let whose = (account_id, row.get(0));
         learnt.owed.extend(recipients::heed(db, whose, recipient, (None, wish), row.get(2)).await?);
         learnt.wishes.push(wish);
@@ -114,7 +103,7 @@ pub async fn keep(
             last_at = case when u.resolved_at is null then greatest(u.last_at, excluded.last_at)
                            else excluded.last_at end,
             resolved_at = null";
-    db.execute(SQL, &[&account_id, &instance_id, &sender, &name(wish), &at]).await?;
+    db.execute(SQL, &[&account_id, &instance_id, &sender, &wish.as_str(), &at]).await?;
     Ok(())
 }
 

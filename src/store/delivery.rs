@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::conversations::outside_window;
+use super::suppressions::{outdated, unwanted};
 use super::{Db, StoreError, in_force, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
@@ -83,7 +84,7 @@ with candidates as materialized (
     from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)) k
     cross join lateral (
         select account_id, message_id, instance_id, lane, recipient, purpose, slot_at, pair_reserved, expires_at,
-               status = 'unknown' and resent as resent, template is null as free_text
+               status = 'unknown' and resent as resent, confirmation, template is null as free_text
         from messages m
         where m.account_id = k.account_id and m.message_id = k.message_id
           and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
@@ -93,10 +94,12 @@ with candidates as materialized (
     select c.*, n.interval_us, n.burst, n.hold_until, case
         -- What was resent without evidence has not expired unsent: sweep ends it.
         when c.expires_at <= now() then case when c.resent then 'hold' else 'expire' end
-        when exists (select from suppressions s where s.account_id = c.account_id and s.recipient = c.recipient
-                     and (s.scope = 'all' or c.purpose <> 'authentication') and ",
-    in_force!(),
-    ") then 'suppress'
+        when ",
+    outdated!("c"),
+    " then 'expire'
+        when ",
+    unwanted!("c"),
+    " then 'suppress'
         -- Of a suspect sender's messages one is let through.
         when n.paused_at is not null or n.hold_until > now()
              or (n.connection <> 'open' and n.probe is distinct from c.message_id)
@@ -262,10 +265,11 @@ with begun as (
       and n.account_id = m.account_id and n.instance_id = m.instance_id
       and n.paused_at is null and (n.connection = 'open' or n.probe = m.message_id) and (n.hold_until is null or n.hold_until <= now())
       and coalesce(case when m.template is null then n.texts_hold_until else n.templates_hold_until end <= now(), true)
-      and not exists (select from suppressions s where s.account_id = m.account_id and s.recipient = m.recipient
-                      and (s.scope = 'all' or m.purpose <> 'authentication') and ",
-        in_force!(),
-        ")
+      and not ",
+        unwanted!("m"),
+        " and not ",
+        outdated!("m"),
+        "
     returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, m.body, m.instance_id, m.sequence,
               m.request_id, m.expires_at, m.template, k.event_id, n.probe is not distinct from m.message_id as probe,
               n.provider, n.base_url, n.token_sealed,

@@ -23,6 +23,7 @@ pub mod look_ups;
 pub mod messages;
 pub mod migrations;
 pub mod notices;
+pub mod opt_out_words;
 pub mod outcomes;
 mod pipeline;
 pub mod policy_log;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Db, StoreError, in_force, outcomes, owe};
@@ -47,6 +48,9 @@ pub async fn hear(
 
 const IN_FORCE: &str = in_force!();
 
+/// How long after an opt-out was written its confirmation is worth sending.
+const ANSWER_VALIDITY: &str = "interval '1 hour'";
+
 const TELL: &str = concat!(
         "
         told as (
@@ -59,8 +63,9 @@ const TELL: &str = concat!(
     );
 
 /// Suppresses a recipient without an end and tells the customer, unless they were suppressed so already. A suppression of
-/// somebody else's loses its end; it stays theirs, unless it has ended. `essential_too`: not even one-time codes are sent
-/// any more. Gives the webhook deliveries owed.
+/// somebody else's loses its end; it stays theirs, unless it has ended. `essential_too`: they wrote it, so not even one-time
+/// codes are sent any more, and where the instance has an answer to that it is queued, once, for as long as it is one: who
+/// wrote long ago and is heard only now is not written to. Gives the webhook deliveries owed.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -97,9 +102,18 @@ pub async fn opt_out(
         ), changed as (
             select account_id, recipient from suppressed
             where is_new or exists (select from before where not active or cooling)
+        ), answered as (
+            -- Due at once: nobody publishes it, `sweep` does.
+            insert into messages (account_id, message_id, instance_id, purpose, lane, recipient, body, due_at, expires_at,
+                                  request_id, confirmation)
+            select c.account_id, $9::uuid, n.instance_id, 'operational', 'standard', c.recipient, n.opt_out_confirmation,
+                   now(), $8::timestamptz + {ANSWER_VALIDITY}, 'confirmation-' || $3::uuid, true
+            from changed c join instances n on n.account_id = c.account_id and n.instance_id = $5::text
+            where $9::uuid is not null and n.opt_out_confirmation is not null and $8::timestamptz + {ANSWER_VALIDITY} > now()
         ), {TELL}"
     );
-    tell(db, &sql, "recipient.opted_out", change).await
+    let answer = essential_too.then(Uuid::now_v7);
+    tell(db, &sql, "recipient.opted_out", change, &[&answer]).await
 }
 
 /// Suppresses what is not essential to a recipient for a while, because the provider asks for it. It is nobody's wish, so
@@ -144,7 +158,7 @@ pub async fn opt_in(
             returning account_id, recipient
         ), {TELL}"
     );
-    tell(db, &sql, "recipient.opted_in", change).await
+    tell(db, &sql, "recipient.opted_in", change, &[]).await
 }
 
 /// Does what a recipient asked for by a word at `at`; `text` is what they wrote. Gives the webhook deliveries owed.
@@ -170,22 +184,20 @@ async fn tell(
     sql: &str,
     kind: &str,
     change: Change<'_>,
+    more: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<DeliveryKey>, StoreError> {
-    let rows = db
-        .query(
-            sql,
-            &[
-                &change.account_id,
-                &change.recipient,
-                &Uuid::now_v7(),
-                &kind,
-                &change.instance_id,
-                &change.reason,
-                &change.text,
-                &change.at,
-            ],
-        )
-        .await?;
+    let event_id = Uuid::now_v7();
+    let params: [&(dyn ToSql + Sync); 8] = [
+        &change.account_id,
+        &change.recipient,
+        &event_id,
+        &kind,
+        &change.instance_id,
+        &change.reason,
+        &change.text,
+        &change.at,
+    ];
+    let rows = db.query(sql, &[&params[..], more].concat()).await?;
     Ok(rows.iter().map(outcomes::owed).collect())
 }
 

@@ -8,6 +8,46 @@ use tokio_postgres::types::ToSql;
 use super::{Db, StoreError, in_force, with_plus};
 use crate::domain::phone::PhoneNumber;
 
+/// Whether the recipient of the message `$message` does not want it at this moment. A confirmation of an opt-out is no
+/// such message.
+macro_rules! unwanted {
+    ($message:literal) => {
+        concat!(
+            "(not ",
+            $message,
+            ".confirmation and exists (select from suppressions s where s.account_id = ",
+            $message,
+            ".account_id and s.recipient = ",
+            $message,
+            ".recipient and (s.scope = 'all' or ",
+            $message,
+            ".purpose <> 'authentication') and ",
+            in_force!(),
+            "))"
+        )
+    };
+}
+pub(super) use unwanted;
+
+/// Whether the message `$message` confirms an opt-out that does not stand any more: the recipient has opted in again, or
+/// somebody else suppresses them now.
+macro_rules! outdated {
+    ($message:literal) => {
+        concat!(
+            "(",
+            $message,
+            ".confirmation and not exists (select from suppressions s where s.account_id = ",
+            $message,
+            ".account_id and s.recipient = ",
+            $message,
+            ".recipient and s.scope = 'all' and s.source = 'inbound' and ",
+            in_force!(),
+            "))"
+        )
+    };
+}
+pub(super) use outdated;
+
 /// Which messages a suppression stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scope {

@@ -7,10 +7,12 @@ mod admin_log;
 mod admin_reviews;
 mod architecture;
 mod callbacks;
+mod callbacks_abuse;
 mod callbacks_opt_outs;
 mod callbacks_statuses;
 mod contention;
 mod corpus;
+mod coverage;
 mod delivery;
 mod durability;
 mod errors;
@@ -38,10 +40,12 @@ mod meta_senders;
 mod meta_templates;
 mod meta_unknown;
 mod meta_window;
+mod opt_out;
 mod pacing;
 mod precedence;
 mod prefer_wait;
 mod quota;
+mod sandbox;
 mod schema;
 mod shutdown;
 mod support;
@@ -109,6 +113,7 @@ fn main() {
         evolution_samples::samples_are_all_used,
         corpus::corpus_is_large_enough_and_nothing_is_in_it_twice,
         corpus::corpus_is_judged_no_worse_than_before,
+        coverage::coverage_of_every_class,
         meta_samples::coverage_of_samples_is_complete,
         meta_samples::coverage_of_codes_is_complete,
     ];
@@ -227,6 +232,9 @@ fn main() {
         callbacks::four_megabytes_are_the_limit,
         callbacks::what_is_not_ours_changes_nothing,
         callbacks::a_mark_counts_only_for_its_own_sender,
+        callbacks_abuse::a_thousand_updates_in_one_post_all_count,
+        callbacks_abuse::repeats_of_a_week_change_nothing,
+        callbacks_abuse::slow_strangers_keep_nobody_waiting,
         callbacks_statuses::any_order_ends_as_read,
         callbacks_statuses::two_gateways_keep_every_life_in_line,
         callbacks_statuses::one_post_may_hold_several_reports_of_a_message,
@@ -239,6 +247,12 @@ fn main() {
         callbacks_opt_outs::stop_inside_a_sentence_does_nothing,
         callbacks_opt_outs::a_preference_silences_what_is_not_essential,
         callbacks_opt_outs::an_opt_out_is_one_accounts_alone,
+        opt_out::opt_out_words_are_the_accounts_own,
+        opt_out::opt_out_is_confirmed_once,
+        opt_out::opt_out_confirmations_survive_a_crash,
+        opt_out::opt_out_confirmations_that_are_late_are_not_sent,
+        opt_out::opt_out_wins_the_race_against_what_waits,
+        opt_out::opt_out_without_a_number_waits_with_meta_too,
         evolution_callbacks::every_sample_has_its_effect,
         evolution_callbacks::an_address_and_a_size_are_required,
         evolution_callbacks::garbage_changes_nothing,
@@ -308,6 +322,9 @@ fn main() {
         suppressions::suppressions_need_a_period_that_can_be,
         suppressions::suppressions_by_the_person_have_no_end,
         suppressions::suppressions_follow_a_changed_number,
+        sandbox::sandbox_recipients_on_metas_wire,
+        sandbox::sandbox_recipients_on_evolutions_wire,
+        sandbox::sandbox_is_told_what_happens_at_an_instance,
         webhooks::events_are_in_the_commit_of_what_they_tell,
         webhooks::each_rise_is_told_in_the_documented_shape,
         webhooks::a_failed_attempt_is_made_again_on_schedule,

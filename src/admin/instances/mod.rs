@@ -67,6 +67,13 @@ pub(super) enum Command {
         /// Fail it, or send it again, perhaps for the second time.
         on_unknown: OnUnknown,
     },
+    /// Say what people who opt out with a word are answered once.
+    SetConfirmation {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        answer: Confirmation,
+    },
     /// Say what becomes of free text to people who wrote nothing for a day, to whom Meta lets only templates through.
     SetOutsideWindow {
         #[command(flatten)]
@@ -106,6 +113,18 @@ pub(super) struct Which {
     /// The instance's id.
     #[arg(long, value_parser = parse::instance_id)]
     id: String,
+}
+
+/// What an opt-out is answered.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Confirmation {
+    /// This text.
+    #[arg(long, value_name = "TEXT", value_parser = parse::message)]
+    opt_out: Option<String>,
+    /// Nothing.
+    #[arg(long)]
+    none: bool,
 }
 
 /// Who does it.
@@ -155,17 +174,13 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             Ok(reviews(&found.unwrap_or_default()))
         }
         Command::SetConnection { which, state } => set_connection(admin, &which, state).await,
-        Command::SetRate { which, rate } => {
-            let session = admin.session().await?;
-            let found = instances::set_rate(&session, which.account, &which.id, rate).await?;
-            which.require(found, &session).await?;
-            Ok(done(&which.id, &format!("sends {rate}")))
-        }
+        Command::SetRate { which, rate } => set_rate(admin, &which, rate).await,
         Command::SetOnUnknown { which, on_unknown } => set_on_unknown(admin, &which, on_unknown).await,
         Command::SetOutsideWindow { which, outside_window } => {
             meta::set_outside_window(admin, &which, outside_window).await
         }
         Command::Check { which } => meta::check(admin, &which).await,
+        Command::SetConfirmation { which, answer } => set_confirmation(admin, &which, &answer).await,
         Command::SetToken { which, token_env } => {
             let token = token_in(&token_env, &config::environment)?;
             let sealed = admin.secret_key.seal(&token_context(which.account, &which.id), token.as_bytes());
@@ -179,6 +194,13 @@ pub(super) async fn run(admin: &Admin, command: Command) -> Result<Answer, Admin
             Ok(list(&instances::list(&admin.session_of(account).await?, account).await?))
         }
     }
+}
+
+async fn set_rate(admin: &Admin, which: &Which, rate: Rate) -> Result<Answer, AdminError> {
+    let session = admin.session().await?;
+    let found = instances::set_rate(&session, which.account, &which.id, rate).await?;
+    which.require(found, &session).await?;
+    Ok(done(&which.id, &format!("sends {rate}")))
 }
 
 async fn set_connection(admin: &Admin, which: &Which, state: Connection) -> Result<Answer, AdminError> {
@@ -196,6 +218,15 @@ async fn set_on_unknown(admin: &Admin, which: &Which, on_unknown: OnUnknown) -> 
     let found = instances::set_on_unknown(&session, which.account, &which.id, on_unknown).await?;
     which.require(found, &session).await?;
     Ok(done(&which.id, &format!("lets unknown messages {}", on_unknown.as_str())))
+}
+
+async fn set_confirmation(admin: &Admin, which: &Which, answer: &Confirmation) -> Result<Answer, AdminError> {
+    let session = admin.session().await?;
+    let text = answer.opt_out.as_deref();
+    let found = instances::set_opt_out_confirmation(&session, which.key(), text).await?;
+    which.require(found, &session).await?;
+    let what = if text.is_some() { "confirms opt-outs" } else { "does not confirm opt-outs" };
+    Ok(done(&which.id, what))
 }
 
 impl Which {

@@ -102,8 +102,10 @@ async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<
     let (account_id, instance_id) = sender;
     let person = Person { number: from.as_deref(), alias: lid.as_deref(), replied_to: replied_to.as_deref() };
     let (recipient, mut owed) = people::number(db, account_id, person).await?;
-    let first_time = recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await?;
-    let Some((text, wish)) = wishes::in_texts(texts).filter(|_| first_time) else { return Ok(owed) };
+    if !recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await? {
+        return Ok(owed);
+    }
+    let Some((text, wish)) = wishes::in_texts(db, account_id, texts).await? else { return Ok(owed) };
     match (recipient, lid) {
         (Some(recipient), _) => {
             owed.extend(wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await?);

@@ -154,7 +154,7 @@ async fn hear(
     if let Some(recipient) = &recipient {
         conversations::wrote(db, sender, recipient, *at).await?;
     }
-    let Some((text, wish)) = wishes::in_texts(texts) else { return Ok(owed) };
+    let Some((text, wish)) = wishes::in_texts(db, account_id, texts).await? else { return Ok(owed) };
     match (recipient, user_id) {
         (Some(recipient), _) => {
             owed.extend(wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await?);

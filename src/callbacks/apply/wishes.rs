@@ -5,11 +5,22 @@ use tracing::info;
 
 use crate::domain::id::DeliveryKey;
 use crate::domain::opt_out::{self, Wish};
-use crate::store::{Db, StoreError, recipients};
+use crate::store::{Db, StoreError, opt_out_words, recipients};
 
-/// The first of the texts that is an opt-out or opt-in word, and what it asks for.
-pub(super) fn in_texts(texts: &[String]) -> Option<(&str, Wish)> {
-    texts.iter().find_map(|text| Some((text.as_str(), opt_out::wish(text)?)))
+/// The first of the texts that is an opt-out or opt-in word, built in or the account's own, and what it asks for. The
+/// account's words are read here, in the transaction that acts on them, so that a change of them counts at once.
+pub(super) async fn in_texts<'a>(
+    db: &impl Db,
+    account_id: i64,
+    texts: &'a [String],
+) -> Result<Option<(&'a str, Wish)>, StoreError> {
+    let folded: Vec<(&str, String)> =
+        texts.iter().filter_map(|text| Some((text.as_str(), opt_out::folded(text)?))).collect();
+    let built_in = folded.iter().enumerate().find_map(|(n, (_, word))| Some((n, opt_out::built_in(word)?)));
+    let before = built_in.map_or(folded.len(), |(n, _)| n);
+    let words: Vec<&str> = folded[..before].iter().map(|(_, word)| word.as_str()).collect();
+    let own = if words.is_empty() { None } else { opt_out_words::first(db, account_id, &words).await? };
+    Ok(own.or(built_in).map(|(n, wish)| (folded[n].0, wish)))
 }
 
 /// Carries out what a recipient asked for at `at`; `text` is what they wrote.

@@ -120,11 +120,12 @@ async fn work(reporter: Arc<Reporter>, receiver: Url) {
 }
 
 /// The wait before an attempt, counted from 0.
-fn wait_before(attempt: u32) -> Duration {
+pub fn wait_before(attempt: u32) -> Duration {
     FIRST_WAIT.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1))).min(LONGEST_WAIT)
 }
 
-fn parse(callback_url: &str) -> io::Result<Url> {
+/// Reads an address to report to. `InvalidInput` when it is not `http`.
+pub fn parse(callback_url: &str) -> io::Result<Url> {
     let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidInput, reason);
     let url = Url::parse(callback_url).map_err(|error| invalid(format!("callback address: {error}")))?;
     if url.scheme() == "http" { Ok(url) } else { Err(invalid("callback address: must be http".into())) }

@@ -71,6 +71,8 @@ async fn evolutions_answers_may_not_come_or_lack_the_id() {
         assert!(body.map_or(Value::Null, |body| body["key"]["id"].clone()).is_null());
     }
     assert!(!stage.send_text(&text_to("0032")).await.expect_err("no answer").is_timeout());
+    let half = stage.send_text(&text_to("0035")).await.expect("an answer begins");
+    assert!(half.bytes().await.is_err(), "and breaks");
     stage.client = plain_client(Duration::from_millis(200)).expect("a client");
     for ending in ["0030", "0031"] {
         assert!(stage.send_text(&text_to(ending)).await.expect_err("no answer").is_timeout(), "…{ending}");
@@ -78,7 +80,7 @@ async fn evolutions_answers_may_not_come_or_lack_the_id() {
     let calls = stage.get("/sandbox/calls").await["calls"].clone();
     let outcomes: Vec<&Value> =
         calls.as_array().expect("a list").iter().map(|call| &call["outcome"]).collect();
-    assert_eq!(outcomes, ["without_id", "garbled", "closed", "held", "held"]);
+    assert_eq!(outcomes, ["without_id", "garbled", "closed", "cut_off", "held", "held"]);
     assert_eq!((&calls[0]["to"], &calls[0]["opaque"]), (&json!("966501230033"), &json!("3EB00033")));
     stage.stop().await;
 }

@@ -154,11 +154,13 @@ fn updates(posts: &[Posted]) -> Vec<String> {
             updates.push(format!("{} {}", word("biz_opaque_callback_data"), word("status")));
         }
         for message in list(&change["value"], "messages") {
-            updates.push(format!(
-                "{} {}",
-                message["from"].as_str().unwrap_or_default(),
-                message["text"]["body"]
-            ));
+            let tapped = &message["interactive"];
+            let said = match tapped["type"].as_str() {
+                Some("button_reply") => format!("{} (button)", tapped["button_reply"]["title"]),
+                Some("list_reply") => format!("{} (list)", tapped["list_reply"]["title"]),
+                _ => message["text"]["body"].to_string(),
+            };
+            updates.push(format!("{} {said}", message["from"].as_str().unwrap_or_default()));
         }
     }
     updates

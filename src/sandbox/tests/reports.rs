@@ -11,7 +11,7 @@ use crate::sandbox::callbacks::plain_client;
 
 #[tokio::test]
 async fn each_recipient_is_reported_as_in_the_table() {
-    let rows: [(&str, &[&str]); 10] = [
+    let rows: [(&str, &[&str]); 13] = [
         ("0001", &["0001 sent", "0001 delivered", "0001 read"]),
         ("4711", &["4711 sent", "4711 delivered", "4711 read"]),
         ("0002", &["0002 sent", "0002 delivered"]),
@@ -21,6 +21,9 @@ async fn each_recipient_is_reported_as_in_the_table() {
         ("0050", &["0050 sent", "0050 delivered", "966501230050 \"STOP\""]),
         ("0051", &["0051 sent", "0051 delivered", "966501230051 \"إيقاف\""]),
         ("0052", &["0052 sent", "0052 delivered", "966501230052 \"START\""]),
+        ("0005", &["0005 sent", "0005 failed"]),
+        ("0053", &["0053 sent", "0053 delivered", "966501230053 \"STOP\" (button)"]),
+        ("0056", &["0056 sent", "0056 delivered", "966501230056 \"START\" (list)"]),
         ("0060", &["0060 read", "0060 delivered", "0060 sent", "0060 sent"]),
     ];
     for (ending, expected) in rows {

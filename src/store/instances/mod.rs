@@ -62,6 +62,8 @@ pub struct InstanceRow {
     pub templates_hold_until: Option<Timestamp>,
     /// The pacing rate, as operators write it.
     pub rate: String,
+    /// What people who opt out are answered.
+    pub opt_out_confirmation: Option<String>,
     /// `fail` or `try`: what free text outside the provider's window does; for Meta and the sandbox.
     pub outside_window: String,
     /// Since when callbacks tell of its messages: a day later it is known who is outside the window.
@@ -113,6 +115,7 @@ impl From<&Row> for InstanceRow {
             texts_hold_until: row.get("texts_hold_until"),
             templates_hold_until: row.get("templates_hold_until"),
             rate: rate.to_string(),
+            opt_out_confirmation: row.get("opt_out_confirmation"),
             outside_window: row.get("outside_window"),
             listening_since: row.get("listening_since"),
             business_account_id: row.get("business_account_id"),
@@ -223,6 +226,20 @@ pub async fn set_on_unknown(
     Ok(changed == 1)
 }
 
+/// Says what people who opt out are answered, if anything; false: no such instance.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_opt_out_confirmation(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    text: Option<&str>,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "-- instances.set_opt_out_confirmation
+        update instances set opt_out_confirmation = $3 where account_id = $1 and instance_id = $2";
+    Ok(db.execute(SQL, &[&account_id, &instance_id, &text]).await? == 1)
+}
+
 /// Replaces the sealed access token; false: no such instance.
 ///
 /// # Errors
@@ -288,7 +305,7 @@ pub async fn list(db: &impl Db, account_id: i64) -> Result<Vec<InstanceRow>, Sto
             "-- instances.list
             select instance_id, name, provider, base_url, phone_number_id, provider_instance, connection, paused_at,
                 paused_reason, hold_until, hold_reason, interval_us, burst, outside_window, listening_since,
-                business_account_id, texts_hold_until, templates_hold_until, created_at
+                business_account_id, texts_hold_until, templates_hold_until, opt_out_confirmation, created_at
             from instances where account_id = $1 order by instance_id",
             &[&account_id],
         )

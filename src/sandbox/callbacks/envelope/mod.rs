@@ -1,14 +1,17 @@
 //! Meta's webhook bodies.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::pending::{Message, Pending, Subject};
-use super::signature::{ascii, message_id};
+use crate::sandbox::callbacks::pending::{Message, Pending, Subject};
+use crate::sandbox::callbacks::signature::{ascii, message_id};
 use crate::sandbox::faults::ReportedError;
-use crate::sandbox::recipients::Report;
+use crate::sandbox::recipients::{Report, Way};
 
 /// The number every sender shows.
 pub const DISPLAY_NUMBER: &str = "966550009999";
@@ -103,12 +106,40 @@ struct Inbound<'a> {
     id: String,
     timestamp: String,
     r#type: &'static str,
-    text: Text<'a>,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+/// What somebody said, under the name of its kind.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Said<'a> {
+    Text { body: &'a str },
+    Interactive(Interactive<'a>),
 }
 
 #[derive(Serialize)]
-struct Text<'a> {
-    body: &'a str,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Interactive<'a> {
+    ButtonReply { button_reply: Choice<'a> },
+    ListReply { list_reply: Choice<'a> },
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    id: &'static str,
+    title: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn new(way: Way, words: &'a str) -> Self {
+        let choice = |id| Choice { id, title: words };
+        match way {
+            Way::Text => Self::Text { body: words },
+            Way::Button => Self::Interactive(Interactive::ButtonReply { button_reply: choice("button-1") }),
+            Way::Row => Self::Interactive(Interactive::ListReply { list_reply: choice("row-1") }),
+        }
+    }
 }
 
 /// The body that reports the next update of each; neighbours of one sender and one kind share a change.
@@ -117,7 +148,9 @@ pub fn body(batch: &[Pending], now: Timestamp, step: Duration) -> Result<String,
     let mut changes = Vec::new();
     for pending in batch {
         match &pending.subject {
-            Subject::Text(text) => add_inbound(&mut changes, pending, text, now),
+            Subject::Text(text) => add_inbound(&mut changes, pending, (Way::Text, text), now),
+            // Evolution's alone.
+            Subject::WentOut { .. } | Subject::Link(_) => {}
             Subject::Message(message) => {
                 if let Some(report) = message.reports.first() {
                     let at = now.min(event_time(message, *report, step));
@@ -143,7 +176,9 @@ fn add_report<'a>(
     at: Timestamp,
 ) {
     let (status, pricing, errors) = match report {
-        Report::Reply(text) => return add_inbound(changes, pending, text, at),
+        Report::Reply(way, words) => return add_inbound(changes, pending, (way, words), at),
+        // Evolution's alone.
+        Report::Link(_) => return,
         Report::Sent => ("sent", None, Vec::new()),
         Report::Delivered => ("delivered", Some(FREE_OF_CHARGE), Vec::new()),
         Report::Read => ("read", None, Vec::new()),
@@ -160,15 +195,20 @@ fn add_report<'a>(
     });
 }
 
-fn add_inbound<'a>(changes: &mut Vec<Change<'a>>, pending: &'a Pending, text: &'a str, at: Timestamp) {
+fn add_inbound<'a>(
+    changes: &mut Vec<Change<'a>>,
+    pending: &'a Pending,
+    (way, words): (Way, &'a str),
+    at: Timestamp,
+) {
     let value = change_for(changes, &pending.sender, Kind::Inbound);
     value.contacts.push(Contact { profile: Profile { name: PROFILE_NAME }, wa_id: &pending.number });
     value.messages.push(Inbound {
         from: &pending.number,
         id: message_id(&pending.number),
         timestamp: at.as_second().to_string(),
-        r#type: "text",
-        text: Text { body: text },
+        r#type: if way == Way::Text { "text" } else { "interactive" },
+        said: Said::new(way, words),
     });
 }
 
@@ -196,103 +236,4 @@ fn change_for<'c, 'a>(changes: &'c mut Vec<Change<'a>>, sender: &'a str, kind: K
         changes.push(Change { value, field: "messages" });
     }
     &mut changes[at].value
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use jiff::Timestamp;
-    use serde_json::{Value, json};
-
-    use super::body;
-    use crate::sandbox::callbacks::signature::vector::{SIGNED_BODY, SIGNED_ID};
-    use crate::sandbox::callbacks::{Message, Pending, Subject};
-    use crate::sandbox::recipients::Script;
-
-    const SENDER: &str = "109876543210987";
-
-    fn message(sender: &str, ending: &str) -> Pending {
-        let message = Message {
-            id: "wamid.A".into(),
-            opaque: Some("note".into()),
-            accepted_at: Timestamp::from_second(1_767_225_600).expect("in range"),
-            reports: Script::of(ending).reports,
-        };
-        Pending { sender: sender.into(), number: "966500000001".into(), subject: Subject::Message(message) }
-    }
-
-    fn written(text: &str) -> Pending {
-        Pending { sender: SENDER.into(), number: "966500000001".into(), subject: Subject::Text(text.into()) }
-    }
-
-    fn envelope(batch: &[Pending]) -> String {
-        let now = Timestamp::from_second(1_767_225_721).expect("in range");
-        body(batch, now, Duration::from_secs(2)).expect("plain fields")
-    }
-
-    #[test]
-    fn an_inbound_text_looks_like_metas_byte_for_byte() {
-        let body = envelope(&[written("إيقاف")]);
-        let id = body.split('"').find(|part| part.starts_with("wamid.")).expect("an id");
-        assert_eq!(id.len(), SIGNED_ID.len());
-        assert_eq!(body.replace(id, SIGNED_ID), SIGNED_BODY);
-    }
-
-    #[test]
-    fn statuses_look_like_metas() {
-        let expected = [
-            (
-                "0001",
-                json!({"id": "wamid.A", "status": "sent", "timestamp": "1767225602",
-                    "recipient_id": "966500000001", "biz_opaque_callback_data": "note"}),
-            ),
-            (
-                "0004",
-                json!({"id": "wamid.A", "status": "failed", "timestamp": "1767225604",
-                    "recipient_id": "966500000001", "biz_opaque_callback_data": "note",
-                    "errors": [{"code": 131_026, "title": "Message undeliverable",
-                        "message": "Message undeliverable",
-                        "error_data": {"details": "Message Undeliverable."},
-                        "href": "/documentation/business-messaging/whatsapp/support/error-codes"}]}),
-            ),
-        ];
-        for (ending, status) in expected {
-            let body: Value = serde_json::from_str(&envelope(&[message(SENDER, ending)])).expect("JSON");
-            assert_eq!(
-                body,
-                json!({"object": "whatsapp_business_account", "entry": [{"id": "201234567890123", "changes": [{
-                    "value": {
-                        "messaging_product": "whatsapp",
-                        "metadata": {"display_phone_number": "966550009999", "phone_number_id": SENDER},
-                        "statuses": [status],
-                    },
-                    "field": "messages",
-                }]}]})
-            );
-        }
-    }
-
-    #[test]
-    fn neighbours_of_one_sender_and_kind_share_a_change() {
-        let batch = [
-            message("1", "0001"),
-            message("1", "0002"),
-            written("STOP"),
-            message(SENDER, "0001"),
-            message("2", "0001"),
-        ];
-        let body: Value = serde_json::from_str(&envelope(&batch)).expect("JSON");
-        let changes = body["entry"][0]["changes"].as_array().expect("changes");
-        let sizes: Vec<(&Value, usize, usize)> = changes
-            .iter()
-            .map(|change| &change["value"])
-            .map(|value| {
-                let size = |list: &str| value[list].as_array().map_or(0, Vec::len);
-                (&value["metadata"]["phone_number_id"], size("statuses"), size("messages"))
-            })
-            .collect();
-        let (one, two, sender) = (json!("1"), json!("2"), json!(SENDER));
-        assert_eq!(sizes, [(&one, 2, 0), (&sender, 0, 1), (&sender, 1, 0), (&two, 1, 0)]);
-    }
 }
