@@ -24,7 +24,8 @@ struct Scene {
 
 impl Scene {
     async fn new(services: &Services) -> Self {
-        let world = World::new(services).await;
+        let mut world = World::new(services).await;
+        world.set("GATEPOST_PROBE_MS", 200);
         let processes = world.start_all().await;
         let (database, provider) = (world.database().await, Provider::start().await);
         let customer = world.customer().await;
@@ -203,4 +204,37 @@ pub async fn a_restriction_holds_what_it_is_about(services: &Services) {
     let list = scene.world.admin(&["instance", "list", "--account", &scene.customer.account]).await;
     let shown = list["items"].as_array().expect("a list").iter().find(|item| item["id"] == "meta-line");
     assert_eq!(shown.expect("it is listed")["texts_hold_until"], "2100-01-01T00:00:00Z");
+}
+
+/// A restriction of hours ends by a try, at once where that is due; the try passes over what is held for another reason and
+/// what would fail without a call. What the
+/// number sends then frees the rest.
+pub async fn a_restricted_number_is_tried_by_what_may_leave(services: &Services) {
+    let scene = Scene::new(services).await;
+    scene.reports(131_048).await;
+    scene.connection("suspect", 1).await;
+    let hours = "select count(*) from suspicions where cause = 'refusal' and pause_ms = 4 * 3600 * 1000
+        and probe_at between now() + interval '3 hours 58 minutes' and now() + interval '4 hours'";
+    assert_eq!(count(&scene.database, hours).await, 1);
+    let mut template = scene.customer.message("+966500070001");
+    template["template"] = json!({"name": "parcel_ready", "language": "ar"});
+    let held = scene.customer.send(&template).await.message_id();
+    let outside = scene.customer.accepted("+966500070002").await;
+    scene.waits(&outside, "+966500070002").await;
+    let ready = "with n as (
+            update instances set templates_hold_until = now() + interval '1 hour' where instance_id = 'meta-line'
+            returning account_id, instance_id
+        ), c as (
+            insert into conversations (account_id, instance_id, recipient, last_inbound_at)
+            select account_id, instance_id, '966500070002', now() - interval '2 days' from n
+        )
+        update suspicions set probe_at = now()";
+    scene.database.execute(ready, &[]).await.expect("it can be set");
+    let tried = scene.customer.accepted("+966500070003").await;
+    scene.world.wait_for_status(&tried, &["sent"]).await;
+    scene.connection("open", 1).await;
+    scene.world.wait_for_status(&outside, &["failed"]).await;
+    assert!(scene.provider.calls_to("+966500070002").is_empty());
+    scene.waits(&held, "+966500070001").await;
+    assert_eq!(count(&scene.database, "select count(*) from suspicions where tries > 0").await, 0);
 }
