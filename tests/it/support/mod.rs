@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Long enough for a loaded machine, short enough to notice.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than the leases after which something is tried again (half a minute), short enough to notice.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer; panics, saying what was waited for, when there is none in time.
 pub async fn eventually<T, Fut>(what: &str, ask: impl FnMut() -> Fut) -> T
