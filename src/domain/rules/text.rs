@@ -171,9 +171,11 @@ fn alphabet(c: char) -> Option<Alphabet> {
     match c {
         'A'..='Z' | 'a'..='z' => Some(Alphabet::Latin),
         '\u{620}'..='\u{64a}' | '\u{671}'..='\u{6d3}' => Some(Alphabet::Arabic),
-        '\u{370}'..='\u{52f}' | '\u{ff21}'..='\u{ff5a}' | '\u{1d400}'..='\u{1d7cb}' => {
-            c.is_alphabetic().then_some(Alphabet::Alike)
-        }
+        '\u{386}'..='\u{481}'
+        | '\u{48a}'..='\u{52f}'
+        | '\u{ff21}'..='\u{ff3a}'
+        | '\u{ff41}'..='\u{ff5a}'
+        | '\u{1d400}'..='\u{1d7cb}' => Some(Alphabet::Alike),
         _ => None,
     }
 }
