@@ -42,7 +42,8 @@ pub async fn hold(
             order by n.account_id, n.instance_id for update of n
         )
         update instances n set hold_until = greatest(n.hold_until, now() + $3::int8 * interval '1 millisecond'),
-                               hold_reason = $4
+                               -- What made it suspect stays known.
+                               hold_reason = case when n.connection = 'suspect' then coalesce(n.hold_reason, $4) else $4 end
         from reached r where n.account_id = r.account_id and n.instance_id = r.instance_id";
     db.execute(SQL, &[&account_id, &instance_id, &millis(pause), &reason, &reach.as_str()]).await?;
     Ok(())

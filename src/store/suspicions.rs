@@ -6,7 +6,8 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::conversations::outside_window;
-use super::{Db, StoreError, outcomes, owe};
+use super::suppressions::{outdated, unwanted};
+use super::{Db, StoreError, in_force, outcomes, owe};
 use crate::domain::id::DeliveryKey;
 use crate::domain::suspicion::{Cause, Earlier, first_pause, longer};
 
@@ -124,6 +125,22 @@ pub async fn overdue(db: &impl Db, most: i64) -> Result<Vec<Overdue>, StoreError
     Ok(rows.iter().map(read).collect())
 }
 
+/// Looks at a suspect instance again after `pause`: there was nothing to try it by.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn put_off(
+    db: &impl Db,
+    (account_id, instance_id): (i64, &str),
+    pause: Duration,
+) -> Result<(), StoreError> {
+    const SQL: &str = "-- suspicions.put_off
+        update suspicions set probe_at = now() + $3::int8 * interval '1 millisecond'
+        where account_id = $1 and instance_id = $2 and probe_at <= now()";
+    db.execute(SQL, &[&account_id, &instance_id, &millis(pause)]).await?;
+    Ok(())
+}
+
 /// What became of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tried {
@@ -165,7 +182,7 @@ pub async fn try_one(
                 from (values ('priority'), ('standard')) l(lane)
                 cross join lateral (
                     select account_id, message_id, instance_id, recipient, lane, due_at, status, unsent, in_flight, lease,
-                           not_before, expires_at, template is null as free_text
+                           not_before, expires_at, purpose, confirmation, template is null as free_text
                     from messages where lane = l.lane and due_at is not null order by due_at limit 10000) c
                 where c.account_id = n.account_id and c.instance_id = n.instance_id
                   and (c.status in ('queued', 'sending') or (c.status = 'unknown' and c.unsent)) and not c.in_flight
@@ -174,7 +191,11 @@ pub async fn try_one(
                   and coalesce(case when c.free_text then n.texts_hold_until else n.templates_hold_until end <= now(), true)
                   and not (c.free_text and ",
         outside_window!(),
-        ")
+        ") and not ",
+        unwanted!("c"),
+        " and not ",
+        outdated!("c"),
+        "
                 order by ready desc, c.lane, c.due_at limit 1) c
         ), let_through as (
             update instances n set probe = w.message_id from waiting w

@@ -20,6 +20,8 @@ use crate::wiring::Parts;
 const BATCH: i64 = 64;
 /// Servers asked at the same time.
 const AT_ONCE: usize = 16;
+/// When an instance with nothing to be tried by is looked at again.
+const NOTHING_TO_TRY_BY: Duration = Duration::from_secs(2);
 /// What a message that was let through may take beside its call: its queue, its slot, its record.
 const ON_THE_WAY: Duration = Duration::from_secs(10);
 
@@ -73,7 +75,10 @@ impl Prober {
         let waiting = {
             let session = self.pool.get().await?;
             for overdue in suspicions::overdue(&session, BATCH).await? {
-                self.deal_with(&session, overdue).await?;
+                let (account_id, instance_id) = (overdue.account_id, overdue.instance_id.clone());
+                if let Err(error) = self.deal_with(&session, overdue).await {
+                    warn!(account_id, instance_id, %error, "a suspect instance could not be dealt with");
+                }
             }
             acknowledgements::waiting(&session).await?
         };
@@ -95,7 +100,11 @@ impl Prober {
             info!(account_id, instance_id, "the message that was let through has shown nothing in time");
             return suspicions::failed(db, key, message_id, Some(Duration::ZERO)).await;
         }
-        self.try_one(db, key).await.map(|_| ())
+        match self.try_one(db, key).await? {
+            Tried::LetThrough => Ok(()),
+            // Others' turn: who has nothing to be tried by must not keep the front of the line.
+            Tried::Untried(_) | Tried::NotNow => suspicions::put_off(db, key, NOTHING_TO_TRY_BY).await,
+        }
     }
 
     /// An instance that has sent to several people in vain is held, unless its server knows better. No connection to the

@@ -283,6 +283,7 @@ fn main() {
         meta_senders::news_of_an_account_reach_its_numbers,
         meta_senders::a_restriction_holds_what_it_is_about,
         meta_senders::a_restricted_number_is_tried_by_what_may_leave,
+        meta_senders::a_restricted_number_is_tried_before_anything_was_heard,
         meta_templates::a_template_is_sent_in_metas_shape,
         meta_templates::a_template_is_named_where_it_cannot_be,
         meta_templates::a_template_is_judged_by_what_is_filled_in,

@@ -238,3 +238,24 @@ pub async fn a_restricted_number_is_tried_by_what_may_leave(services: &Services)
     scene.waits(&held, "+966500070001").await;
     assert_eq!(count(&scene.database, "select count(*) from suspicions where tries > 0").await, 0);
 }
+
+/// A number of which no callback has told anything yet is tried as well, and not by a message to somebody who has opted out.
+pub async fn a_restricted_number_is_tried_before_anything_was_heard(services: &Services) {
+    let scene = Scene::new(services).await;
+    scene.reports(131_048).await;
+    scene.connection("suspect", 1).await;
+    let opted_out = scene.customer.accepted("+966500070011").await;
+    scene.waits(&opted_out, "+966500070011").await;
+    let tried = scene.customer.accepted("+966500070012").await;
+    scene.waits(&tried, "+966500070012").await;
+    let ready = "with n as (update instances set listening_since = null where instance_id = 'meta-line' returning account_id),
+        s as (
+            insert into suppressions (account_id, recipient, scope, source)
+            select account_id, '966500070011', 'all', 'operator' from n
+        )
+        update suspicions set probe_at = now()";
+    scene.database.execute(ready, &[]).await.expect("it can be set");
+    scene.world.wait_for_status(&tried, &["sent"]).await;
+    scene.connection("open", 1).await;
+    assert!(scene.provider.calls_to("+966500070011").is_empty());
+}

@@ -203,6 +203,13 @@ fn is_hidden(word: &str) -> bool {
             continue;
         }
         let alphabet = alphabet(c);
+        if alphabet.is_none() && !c.is_alphanumeric() {
+            // `SMS-код` is two words, each of one alphabet.
+            if latin && alike {
+                return true;
+            }
+            (latin, alike) = (false, false);
+        }
         if gap && before.is_some() && alphabet.is_some() {
             return true;
         }
@@ -236,6 +243,8 @@ mod tests {
             ("", 0),
             ("plain words, خصم and café €5 👨\u{200d}👩\u{200d}👧", 0),
             ("Привет мир, Ελλάδα", 0),
+            ("Ваш PIN-код 4821, SMS-код: https://x.ru/заказ", 0),
+            ("fr\u{435}e/g\u{456}ft", 1),
             ("می\u{200c}خواهم \u{200f}خصم\u{200f} \u{feff}start", 0),
             ("dіsсount sаle", 2),
             ("dis\u{200b}count no\u{2060}w f\u{200c}ree", 3),

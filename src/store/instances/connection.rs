@@ -78,7 +78,9 @@ async fn change(
             from before
             where n.account_id = $1 and n.instance_id = $2
               and ($5 = 'operator' or (before.connection_by = 'provider' or before.connection = 'open')
-                                      and coalesce(before.connection_at <= $7, true))
+                                      and coalesce(before.connection_at <= $7, true)
+                                      -- A recovery ends a suspicion, and nothing that was reported meanwhile.
+                                      and ($7::timestamptz is not null or before.connection = 'suspect'))
             returning n.account_id, n.instance_id, before.connection as previous
         ), settled as (
             update suspicions s set probe_at = null, recovered_at = case when $3 = 'open' then now() end
