@@ -1,6 +1,6 @@
 //! What an outcome means for others than its message: its sender, its recipient, and the pair of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -8,6 +8,7 @@ use crate::domain::effect::Effect;
 use crate::domain::instance::Provider;
 use crate::domain::outcome::Outcome;
 use crate::domain::suspicion;
+use crate::store::acknowledgements::Taken;
 use crate::store::delivery::Begun;
 
 /// Whom an outcome concerns beside its message, and how.
@@ -22,26 +23,34 @@ pub(super) struct Affected {
 pub(super) enum How {
     /// A failure has this effect on them.
     Failed { effect: Effect, reason: String },
-    /// The sender's provider took a message to this person; whether WhatsApp does remains to be seen.
-    Taken { provider_message_id: String, ago: Duration },
     /// The sender was suspect, and this one message was let through.
     Tried { message_id: Uuid, provider: Provider, outcome: Outcome },
 }
 
-/// What the outcome of a call that took so long means for others; `probe_pause`: after what time an Evolution instance that
-/// is refused may be tried.
-pub(super) fn of(message: &Begun, outcome: &Outcome, took: Duration, probe_pause: Duration) -> Vec<Affected> {
+/// What the outcome of a call means for others; `probe_pause`: after what time an Evolution instance that is refused may be
+/// tried.
+pub(super) fn of(message: &Begun, outcome: &Outcome, probe_pause: Duration) -> Vec<Affected> {
     let affected = |how| Affected {
         account_id: message.key.account_id,
         instance_id: message.instance_id.clone(),
         recipient: message.recipient.clone(),
         how,
     };
-    effects(message, outcome, probe_pause)
-        .into_iter()
-        .chain(signs(message, outcome, took))
-        .map(affected)
-        .collect()
+    effects(message, outcome, probe_pause).into_iter().chain(tried(message, outcome)).map(affected).collect()
+}
+
+/// The message, where an Evolution server took it: whether WhatsApp does remains to be seen.
+pub(super) fn taken(message: &Begun, outcome: &Outcome, began: Instant) -> Option<Taken> {
+    let (Provider::Evolution, Outcome::Accepted { provider_message_id }) = (message.provider, outcome) else {
+        return None;
+    };
+    Some(Taken {
+        account_id: message.key.account_id,
+        instance_id: message.instance_id.clone(),
+        recipient: message.recipient.clone(),
+        provider_message_id: provider_message_id.clone(),
+        began,
+    })
 }
 
 fn effects(message: &Begun, outcome: &Outcome, probe_pause: Duration) -> Vec<How> {
@@ -52,15 +61,8 @@ fn effects(message: &Begun, outcome: &Outcome, probe_pause: Duration) -> Vec<How
     failure.effects(call, heals_after).into_iter().map(failed).collect()
 }
 
-/// What the outcome shows of whether the sender can send at all.
-fn signs(message: &Begun, outcome: &Outcome, took: Duration) -> Vec<How> {
-    let mut signs = Vec::new();
-    if let (Provider::Evolution, Outcome::Accepted { provider_message_id }) = (message.provider, outcome) {
-        signs.push(How::Taken { provider_message_id: provider_message_id.clone(), ago: took });
-    }
-    if message.probe {
-        let (message_id, provider) = (message.key.message_id, message.provider);
-        signs.push(How::Tried { message_id, provider, outcome: outcome.clone() });
-    }
-    signs
+/// What the outcome shows of whether a suspect sender can send.
+fn tried(message: &Begun, outcome: &Outcome) -> Option<How> {
+    let (message_id, provider) = (message.key.message_id, message.provider);
+    message.probe.then(|| How::Tried { message_id, provider, outcome: outcome.clone() })
 }

@@ -124,7 +124,7 @@ impl Caller {
             let began = Instant::now();
             let outcome = caller.call(&message).await;
             drop(permit);
-            let finished = caller.conclude(&message, token, (&outcome, began.elapsed()), ticket);
+            let finished = caller.conclude(&message, token, (&outcome, began), ticket);
             caller.hand_over(finished).await;
         });
     }
@@ -132,7 +132,7 @@ impl Caller {
     /// Records messages that ended without a call.
     pub(super) async fn record(&self, ended: Vec<(Record, Ticket)>) {
         for (record, ticket) in ended {
-            self.hand_over(Finished { record, affected: Vec::new(), ticket }).await;
+            self.hand_over(Finished { record, affected: Vec::new(), taken: None, ticket }).await;
         }
     }
 
@@ -186,13 +186,13 @@ impl Caller {
         &self,
         message: &Begun,
         token: Uuid,
-        (outcome, took): (&Outcome, Duration),
+        (outcome, began): (&Outcome, Instant),
         ticket: Ticket,
     ) -> Finished {
         let attempt = Attempt {
             counted: message.attempts,
             call: u8::try_from(message.call).unwrap_or(u8::MAX),
-            expires_in: message.expires_in.saturating_sub(took),
+            expires_in: message.expires_in.saturating_sub(began.elapsed()),
             chance: rand::random(),
             unknown_deadline: self.unknown_deadline,
         };
@@ -215,8 +215,8 @@ impl Caller {
             error: (next == Next::Failed).then_some(shown_error(outcome)),
             call: Some(attempt_row(message.call, outcome)),
         };
-        let affected = affected::of(message, outcome, took, self.probe_pause);
-        Finished { record, affected, ticket }
+        let affected = affected::of(message, outcome, self.probe_pause);
+        Finished { record, affected, taken: affected::taken(message, outcome, began), ticket }
     }
 }
 

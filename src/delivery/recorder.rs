@@ -29,6 +29,7 @@ const BATCH: usize = 256;
 pub(super) struct Finished {
     pub(super) record: Record,
     pub(super) affected: Vec<Affected>,
+    pub(super) taken: Option<Taken>,
     pub(super) ticket: Ticket,
 }
 
@@ -66,11 +67,12 @@ impl Recorder {
     /// Tries until it is recorded: an outcome that is known must not end as unknown because the database was away.
     async fn record(&self, batch: Vec<Finished>) {
         let mut records = Vec::with_capacity(batch.len());
-        let mut affected = Vec::new();
+        let (mut affected, mut taken) = (Vec::new(), Vec::new());
         let mut tickets = Vec::with_capacity(batch.len());
         for finished in batch {
             records.push(finished.record);
             affected.extend(finished.affected);
+            taken.extend(finished.taken);
             tickets.push(finished.ticket);
         }
         // Ended from outside: the process does not wait for this longer than its grace.
@@ -93,7 +95,20 @@ impl Recorder {
                 None => return,
             }
         }
+        self.note(&taken).await;
         join_all(tickets.into_iter().map(Ticket::finish)).await;
+    }
+
+    /// Notes what Evolution servers took. Once: an instance is judged by several messages, and one that is not noted only makes
+    /// that later.
+    async fn note(&self, taken: &[Taken]) {
+        if taken.is_empty() {
+            return;
+        }
+        let noted = async { acknowledgements::taken(&self.pool.get().await?, taken).await };
+        if let Err(error) = noted.await {
+            warn!(%error, "what was taken is not noted");
+        }
     }
 
     /// The outer error is worth another try, the inner is not.
@@ -153,11 +168,6 @@ impl Recorder {
                 log(sender, effect, reason);
                 let concerned = Concerned { account_id, instance_id, recipient: Some(recipient), reason };
                 effects::carry_out(&session, concerned, *effect).await
-            }
-            How::Taken { provider_message_id, ago } => {
-                let taken = Taken { recipient, provider_message_id, ago: *ago };
-                acknowledgements::taken(&session, sender, taken).await?;
-                Ok(Vec::new())
             }
             How::Tried { message_id, provider, outcome } => {
                 self.tried(&session, sender, *message_id, (*provider, outcome)).await?;

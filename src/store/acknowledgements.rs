@@ -1,6 +1,6 @@
 //! Whether WhatsApp is heard of through an Evolution instance, and to whom it sent something since it was.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -10,37 +10,54 @@ use super::{Db, StoreError};
 use crate::domain::suspicion::{PEOPLE, Unacknowledged};
 
 /// A message that an instance's provider took.
-#[derive(Clone, Copy, Debug)]
-pub struct Taken<'a> {
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The tenant.
+    pub account_id: i64,
+    /// The instance.
+    pub instance_id: String,
     /// E.164 digits.
-    pub recipient: &'a str,
+    pub recipient: String,
     /// The id that the provider gave it.
-    pub provider_message_id: &'a str,
-    /// How long ago the call was begun.
-    pub ago: Duration,
+    pub provider_message_id: String,
+    /// When the call was begun.
+    pub began: Instant,
 }
 
-/// Notes that an instance's provider took a message; not where nothing was ever heard of WhatsApp through it, or something
-/// was since.
+/// Notes which messages the instances' providers took; not where nothing was ever heard of WhatsApp through an instance, or
+/// something was since. Of an instance not more people are noted than are needed to judge it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn taken(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    taken: Taken<'_>,
-) -> Result<(), StoreError> {
+pub async fn taken(db: &impl Db, taken: &[Taken]) -> Result<(), StoreError> {
     const SQL: &str = "-- acknowledgements.taken
+        with taken as materialized (
+            select distinct on (t.account_id, t.instance_id, t.recipient) t.account_id, t.instance_id, t.recipient, t.id,
+                   now() - t.ago * interval '1 millisecond' as sent_at
+            from unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
+                 t(account_id, instance_id, recipient, id, ago)
+            order by 1, 2, 3, t.ago desc
+        ), people as (
+            select t.*, row_number() over (partition by t.account_id, t.instance_id order by t.sent_at) as place
+            from taken t
+            join connection_looks l on l.account_id = t.account_id and l.instance_id = t.instance_id
+            where l.heard_at < t.sent_at
+              and not exists (select from unacknowledged u where u.account_id = t.account_id
+                              and u.instance_id = t.instance_id and u.recipient = t.recipient)
+        )
         insert into unacknowledged (account_id, instance_id, recipient, provider_message_id, sent_at)
-        select l.account_id, l.instance_id, $3, $4, now() - $5::int8 * interval '1 millisecond'
-        from connection_looks l
-        where l.account_id = $1 and l.instance_id = $2
-          and l.heard_at < now() - $5::int8 * interval '1 millisecond'
-          and (select count(*) from unacknowledged u where u.account_id = $1 and u.instance_id = $2) < $6
+        select p.account_id, p.instance_id, p.recipient, p.id, p.sent_at from people p
+        where p.place + (select count(*) from unacknowledged u
+                         where u.account_id = p.account_id and u.instance_id = p.instance_id) <= $6
+        order by 1, 2, 3
         on conflict do nothing";
-    let Taken { recipient, provider_message_id, ago } = taken;
-    let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-    db.execute(SQL, &[&account_id, &instance_id, &recipient, &provider_message_id, &ago, &people()]).await?;
+    let accounts: Vec<_> = taken.iter().map(|taken| taken.account_id).collect();
+    let instances: Vec<_> = taken.iter().map(|taken| &taken.instance_id).collect();
+    let recipients: Vec<_> = taken.iter().map(|taken| &taken.recipient).collect();
+    let ids: Vec<_> = taken.iter().map(|taken| &taken.provider_message_id).collect();
+    let ago = taken.iter().map(|taken| i64::try_from(taken.began.elapsed().as_millis()).unwrap_or(i64::MAX));
+    let ago: Vec<_> = ago.collect();
+    db.execute(SQL, &[&accounts, &instances, &recipients, &ids, &ago, &people()]).await?;
     Ok(())
 }
 
