@@ -28,6 +28,8 @@ const LARGEST_BODY: usize = 4 * 1024 * 1024;
 const SMALL_BODY: u64 = 64 * 1024;
 /// What a token in an address can look like; others are not looked up.
 const TOKEN_LENGTHS: RangeInclusive<usize> = 20..=200;
+/// Who must wait longer for the look-up of a token, behind others who call, is told to come again.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A burst may take this long to be stored; who has waited so long is to try again.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A provider has this long to send one.
@@ -169,7 +171,8 @@ async fn named_by(receiver: &Receiver, token: &str) -> Result<Called, Refusal> {
         let Ok(_place) = receiver.looking.acquire().await else { return Ok(None) };
         senders::by_callback_token(&receiver.pool.get().await?, &sha256(token.as_bytes())).await
     };
-    let found = look_up.await.map_err(|error: StoreError| {
+    let found = tokio::time::timeout(LOOK_UP_TIMEOUT, look_up).await.unwrap_or(Err(StoreError::Timeout));
+    let found = found.map_err(|error: StoreError| {
         error!(%error, "cannot look up a callback's instance");
         Refusal::Internal
     })?;

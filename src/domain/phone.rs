@@ -1,5 +1,6 @@
 //! Phone numbers: parsed once at the edge, never shown whole in a log.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
@@ -23,7 +24,7 @@ impl PhoneNumber {
         if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        let number = PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None).ok()?;
+        let number = PHONE_NUMBER_UTIL.parse(format!("+{}", one_spelling(digits)), None).ok()?;
         if !PHONE_NUMBER_UTIL.is_possible_number(&number) {
             return None;
         }
@@ -38,6 +39,20 @@ impl PhoneNumber {
     }
 }
 
+/// The digits of a number in the one form that it has here. WhatsApp names people in Brazil and Mexico by forms that are not
+/// dialled any more (Meta's `wa_id`, Evolution's `remoteJid`): without the 9 before a mobile number, and with a 1 behind the country
+/// code. Somebody who writes STOP must be the person that was written to.
+#[must_use]
+pub fn one_spelling(digits: &str) -> Cow<'_, str> {
+    match digits.as_bytes() {
+        [b'5', b'2', b'1', rest @ ..] if rest.len() == 10 => Cow::Owned(format!("52{}", &digits[3..])),
+        [b'5', b'5', _, _, b'6'..=b'9', rest @ ..] if rest.len() == 7 => {
+            Cow::Owned(format!("{}9{}", &digits[..4], &digits[4..]))
+        }
+        _ => Cow::Borrowed(digits),
+    }
+}
+
 /// Masked, so that it can be logged: `966…01`.
 impl fmt::Debug for PhoneNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,7 +62,23 @@ impl fmt::Debug for PhoneNumber {
 
 #[cfg(test)]
 mod tests {
-    use super::PhoneNumber;
+    use super::{PhoneNumber, one_spelling};
+
+    #[test]
+    fn a_person_has_one_number_whatever_form_a_provider_uses() {
+        for (form, number) in [
+            ("551188887777", "5511988887777"),
+            ("5511988887777", "5511988887777"),
+            ("551133334444", "551133334444"), // a landline
+            ("5215512345678", "525512345678"),
+            ("525512345678", "525512345678"),
+            ("966500000001", "966500000001"),
+        ] {
+            assert_eq!(one_spelling(form), number, "{form}");
+            assert_eq!(PhoneNumber::parse(form).unwrap().digits(), number, "{form}");
+        }
+        assert_eq!(one_spelling(""), "");
+    }
 
     #[test]
     fn usual_spellings_of_a_number_are_one_number() {

@@ -6,11 +6,11 @@ use super::{Db, StoreError};
 
 /// Whether the recipient of the message `c` is known to be outside the window of the instance `n`, and free text to them
 /// is to fail: they wrote more than a day ago, or never while all that is written has been heard for a day.
-/// In Brazil, Mexico and Argentina people are named by another form of the number than the one they are sent to, so that
-/// of them it is not known.
+/// People in Argentina may be named by another form of the number than the one they are sent to, so that of them it is not
+/// known.
 macro_rules! outside_window {
     () => {
-        "(n.outside_window = 'fail' and left(c.recipient, 2) not in ('52', '54', '55') \
+        "(n.outside_window = 'fail' and left(c.recipient, 2) <> '54' \
             and coalesce(coalesce((select w.last_inbound_at from conversations w \
             where w.account_id = c.account_id and w.instance_id = c.instance_id and w.recipient = c.recipient), \
             n.listening_since) <= now() - interval '24 hours', false))"

@@ -128,14 +128,18 @@ pub struct Called {
     pub jwt_key_sealed: Option<Vec<u8>>,
 }
 
-/// The Evolution instance whose callbacks come with the token of this hash.
+/// The Evolution instance whose callbacks come with the token of this hash, or came with it until a moment ago.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn by_callback_token(db: &impl Db, hash: &[u8]) -> Result<Option<Called>, StoreError> {
     const SQL: &str = "-- senders.by_callback_token
         select account_id, instance_id, callback_jwt_key_sealed from instances
-        where callback_token_hash = $1 and provider = 'evolution'";
+        where callback_token_hash = $1 and provider = 'evolution'
+        union all
+        select account_id, instance_id, previous_callback_jwt_key_sealed from instances
+        where previous_callback_token_hash = $1 and previous_callback_until > now() and provider = 'evolution'
+        limit 1";
     let rows = db.query(SQL, &[&hash]).await?;
     Ok(rows.first().map(|row| Called {
         account_id: row.get(0),

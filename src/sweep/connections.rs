@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::rounds::rounds;
 use super::servers::Servers;
 use super::suspicions::Prober;
 use crate::domain::instance::Connection;
@@ -39,21 +40,8 @@ impl Watcher {
 
     /// Looks until told to stop; a look that is broken off is made again when its lease ends.
     pub(super) async fn run(&self) {
-        while !self.stop.is_cancelled() {
-            let full = tokio::select! {
-                () = self.stop.cancelled() => return,
-                round = self.round() => round.unwrap_or_else(|error| {
-                    warn!(%error, "connections could not be looked at");
-                    false
-                }),
-            };
-            if !full {
-                tokio::select! {
-                    () = self.stop.cancelled() => return,
-                    () = tokio::time::sleep(self.interval.min(LONGEST_PAUSE)) => {}
-                }
-            }
-        }
+        let pause = self.interval.min(LONGEST_PAUSE);
+        rounds(&self.stop, pause, "looking at connections", || self.round()).await;
     }
 
     /// Looks at what is due; `true` if there may be more.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::connections::LONGEST_PAUSE;
+use super::rounds::rounds;
 use super::servers::Servers;
 use crate::broker::{Publisher, Queue};
 use crate::domain::job::Kind;
@@ -40,21 +41,8 @@ impl LookUps {
 
     /// Asks until told to stop.
     pub(super) async fn run(&self) {
-        while !self.stop.is_cancelled() {
-            let full = tokio::select! {
-                () = self.stop.cancelled() => return,
-                round = self.round() => round.unwrap_or_else(|error| {
-                    warn!(%error, "messages of unknown outcome could not be asked about");
-                    false
-                }),
-            };
-            if !full {
-                tokio::select! {
-                    () = self.stop.cancelled() => return,
-                    () = tokio::time::sleep(self.schedule[0].min(LONGEST_PAUSE)) => {}
-                }
-            }
-        }
+        let pause = self.schedule[0].min(LONGEST_PAUSE);
+        rounds(&self.stop, pause, "asking about messages of unknown outcome", || self.round()).await;
     }
 
     /// Asks about what is due; `true` if there may be more.

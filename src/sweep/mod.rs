@@ -6,6 +6,7 @@
 
 mod connections;
 mod look_ups;
+mod rounds;
 mod servers;
 mod suspicions;
 
@@ -27,6 +28,7 @@ use crate::store::{Pool, StoreError, behaviour, callbacks, conversations, idempo
 use crate::wiring::{self, Parts, StartError};
 use connections::Watcher;
 use look_ups::LookUps;
+use rounds::rounds;
 use servers::Servers;
 use suspicions::Prober;
 
@@ -91,22 +93,7 @@ struct Found {
 
 impl Sweeper {
     async fn run(&self, parts: &Parts) {
-        while !parts.stop.is_cancelled() {
-            // What a round that is broken off has not published is due again soon.
-            let full = tokio::select! {
-                () = parts.stop.cancelled() => break,
-                round = self.round() => round.unwrap_or_else(|error| {
-                    warn!(%error, "a round failed");
-                    false
-                }),
-            };
-            // A full round means there is more.
-            let pause = if full { Duration::ZERO } else { parts.config.sweep_interval };
-            tokio::select! {
-                () = parts.stop.cancelled() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+        rounds(&parts.stop, parts.config.sweep_interval, "taking up what is due", || self.round()).await;
     }
 
     /// Takes up what is due; `true` if there may be more.

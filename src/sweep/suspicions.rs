@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::connections::LONGEST_PAUSE;
+use super::rounds::rounds;
 use super::servers::Servers;
 use crate::broker::{Publisher, Queue};
 use crate::domain::job::Kind;
@@ -55,23 +56,11 @@ impl Prober {
 
     /// Works until told to stop.
     pub(super) async fn run(&self) {
-        while !self.stop.is_cancelled() {
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                round = self.round() => {
-                    if let Err(error) = round {
-                        warn!(%error, "suspect instances could not be dealt with");
-                    }
-                }
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(self.pause.min(self.silence).min(LONGEST_PAUSE)) => {}
-            }
-        }
+        let pause = self.pause.min(self.silence).min(LONGEST_PAUSE);
+        rounds(&self.stop, pause, "dealing with suspect instances", || self.round()).await;
     }
 
-    async fn round(&self) -> Result<(), StoreError> {
+    async fn round(&self) -> Result<bool, StoreError> {
         let waiting = {
             let session = self.pool.get().await?;
             for overdue in suspicions::overdue(&session, BATCH).await? {
@@ -89,7 +78,7 @@ impl Prober {
             }
         });
         judged.await;
-        Ok(())
+        Ok(false)
     }
 
     /// A suspect instance's time has come.

@@ -95,6 +95,40 @@ pub async fn repeats_of_a_week_change_nothing(services: &Services) {
     }
 }
 
+/// What the database refuses for good is given up after its tries, and is not in the way of others; ids and times that
+/// cannot be are passed over, and the rest of the body counts.
+pub async fn what_cannot_be_stored_is_in_nobodys_way(services: &Services) {
+    let world = World::new(services).await;
+    let _gateway = world.start(Binary::Gateway).await;
+    let (customer, database) = (world.customer().await, world.database().await);
+    let mut odd = text(&customer, "966500017001", &"w".repeat(5_000), "STOP");
+    let items = &mut odd["entry"][0]["changes"][0]["value"]["messages"];
+    for (n, time) in ["-377705023201", "9999999999"].into_iter().enumerate() {
+        let item = json!({"from": format!("96650001700{}", n + 2), "id": format!("wamid.T{n}=="), "timestamp": time,
+            "type": "text", "text": {"body": "STOP"}});
+        items.as_array_mut().expect("a list").push(item);
+    }
+    world.report(&database, &odd).await;
+    let stopped = "select count(*) from suppressions where recipient in ('966500017002', '966500017003')
+        and created_at between now() - interval '1 minute' and now()";
+    assert_eq!(count(&database, stopped).await, 2);
+    assert_eq!(count(&database, "select count(*) from suppressions").await, 2);
+
+    let refuses = "create function refuse() returns trigger language plpgsql as
+            $$ begin raise exception 'no' using errcode = '22000'; end $$;
+        create trigger refuses before insert on inbound_messages for each row
+            when (new.provider_message_id = 'wamid.BAD==') execute function refuse()";
+    database.batch_execute(refuses).await.expect("it can be made");
+    post(&world.gateway_url(), &text(&customer, "966500017004", "wamid.BAD==", "STOP")).await;
+    wait_for_count(&database, "select count(*) from callbacks where tries = 1 and due_at is not null", 1)
+        .await;
+    let last = "update callbacks set tries = 9, due_at = now() where due_at is not null";
+    database.execute(last, &[]).await.expect("it can be set");
+    wait_for_count(&database, "select count(*) from callbacks where tries = 10 and due_at is null", 1).await;
+    world.report(&database, &text(&customer, "966500017005", "wamid.GOOD==", "STOP")).await;
+    assert_eq!(count(&database, "select count(*) from suppressions").await, 3);
+}
+
 /// A hundred strangers who announce large bodies and send nothing of them keep no callback waiting, and those who cannot
 /// sign are refused.
 pub async fn slow_strangers_keep_nobody_waiting(services: &Services) {

@@ -140,6 +140,23 @@ pub async fn a_button_says_it_too(services: &Services) {
     assert_eq!(scene.sends("+966500017005").await, ALLOWED);
 }
 
+/// WhatsApp names people in Brazil and Mexico by another form of their number than the one they are sent to.
+pub async fn whoever_is_named_by_an_old_form_is_the_same_person(services: &Services) {
+    let scene = Scene::new(services).await;
+    for (named, phone) in [("551187654321", "+55 11 98765-4321"), ("5215512345678", "+52 55 1234 5678")] {
+        let says = async |id: &str, words: &str| {
+            let body = text(&scene.customer, named, id, words);
+            scene.world.report(&scene.database, &body).await;
+        };
+        says(&format!("wamid.{named}1=="), "STOP").await;
+        assert_eq!(scene.sends(phone).await, SILENCED);
+        says(&format!("wamid.{named}2=="), "START").await;
+        assert_eq!(scene.sends(phone).await, ALLOWED);
+    }
+    let told = scene.told("recipient.opted_out").await;
+    assert!(told[0].contains(r#""from":"+5511987654321""#), "{}", told[0]);
+}
+
 /// The same STOP again, and another STOP of somebody who is suppressed, tell nothing twice; and a STOP that Meta repeats
 /// after the person wrote START does not silence them again.
 pub async fn a_repeated_stop_says_nothing_new(services: &Services) {

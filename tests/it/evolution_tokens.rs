@@ -73,11 +73,17 @@ pub async fn tokens_vouch_for_events_where_that_is_asked_for(services: &Services
     assert_eq!(post(Some(&format!("bearer {}", token(&key, "HS256", 600)))).await, 200);
     stage.wait_for_connection("connecting").await;
 
-    // With another registration the address is enough again, and the old one is nobody's.
+    // With another registration the address is enough again. What the server still sends to the old one is taken as before,
+    // until that is nobody's.
     let plain = stage.register(&[]).await;
     let open = json!({"state": "open"});
     assert_eq!(stage.report(&plain, "connection.update", &open).await, 200);
     stage.wait_for_connection("open").await;
+    assert_eq!(post(Some(&bearer(&key, "HS256", 600))).await, 200);
+    assert_eq!(post(None).await, 401);
+    let over = "update instances set previous_callback_until = now()
+        where previous_callback_until between now() + interval '59 minutes' and now() + interval '1 hour'";
+    assert_eq!(database.execute(over, &[]).await.expect("it can be set"), 1);
     assert_eq!(post(Some(&bearer(&key, "HS256", 600))).await, 401);
 
     // What the server does not take leaves the old way in force.

@@ -1,39 +1,21 @@
 //! What Meta says of senders and business accounts stops and frees what waits there, and nobody else.
 
 use serde_json::{Value, json};
-use tokio_postgres::Client;
 
 use crate::support::eventually;
 use crate::support::line::samples;
 use crate::support::meta::{callback, status};
-use crate::support::process::Process;
+use crate::support::meta_stage::MetaStage as Scene;
 use crate::support::provider::{Provider, Reply};
-use crate::support::receiver::Receiver;
 use crate::support::rows::{count, wait_for_count};
 use crate::support::services::Services;
-use crate::support::world::{Customer, World};
+use crate::support::world::Customer;
 
-struct Scene {
-    world: World,
-    database: Client,
-    provider: Provider,
-    customer: Customer,
-    receiver: Receiver,
-    _processes: Vec<Process>,
+async fn scene(services: &Services) -> Scene {
+    Scene::with(services, &[("GATEPOST_PROBE_MS", 200)]).await
 }
 
 impl Scene {
-    async fn new(services: &Services) -> Self {
-        let mut world = World::new(services).await;
-        world.set("GATEPOST_PROBE_MS", 200);
-        let processes = world.start_all().await;
-        let (database, provider) = (world.database().await, Provider::start().await);
-        let customer = world.customer().await;
-        let receiver = world.receiver(&customer).await;
-        let customer = provider.meta_instance(&world, &customer, "meta-line").await;
-        Self { world, database, provider, customer, receiver, _processes: processes }
-    }
-
     async fn sent(&self, customer: &Customer, phone: &str) -> String {
         let message = customer.accepted(phone).await;
         self.world.wait_for_status(&message, &["sent"]).await;
@@ -93,7 +75,7 @@ impl Scene {
 /// A throughput limit reported without a message stops the number for its five seconds and no other; then what waited
 /// leaves by itself. A restriction after complaints stops it until an operator has looked.
 pub async fn an_error_of_the_number_stops_it(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     let other = scene.provider.meta_instance(&scene.world, &scene.customer, "other").await;
     scene.reports(130_429).await;
     let message = scene.customer.accepted("+966500070001").await;
@@ -116,7 +98,7 @@ pub async fn an_error_of_the_number_stops_it(services: &Services) {
 /// The limit of a pair delays that pair: one second, then four; others are served meanwhile, and it does not count as an
 /// attempt.
 pub async fn the_limit_of_a_pair_delays_that_pair(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     let phone = "+966500070001";
     for _ in 0..2 {
         scene.provider.plan(phone, Reply::error(400, 131_056));
@@ -138,7 +120,7 @@ pub async fn the_limit_of_a_pair_delays_that_pair(services: &Services) {
 /// News of a business account reach the numbers of which callbacks told that they are its: disabled, they wait; reinstated,
 /// they leave; an account that is gone, or somebody else's suspicion, is opened by an operator alone.
 pub async fn news_of_an_account_reach_its_numbers(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     let business = "800100200300400";
     scene.says("account_update_disabled", business).await;
     let first = scene.sent(&scene.customer, "+966500070001").await;
@@ -175,7 +157,7 @@ pub async fn news_of_an_account_reach_its_numbers(services: &Services) {
 /// A restriction of what the business begins holds templates, one of its answers free text, each until it ends; the other
 /// kind goes on.
 pub async fn a_restriction_holds_what_it_is_about(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     let business = "900100200300400";
     let mut told = status(&scene.customer, "wamid.ANY==", "sent", None);
     told["entry"][0]["id"] = business.into();
@@ -210,7 +192,7 @@ pub async fn a_restriction_holds_what_it_is_about(services: &Services) {
 /// what would fail without a call. What the
 /// number sends then frees the rest.
 pub async fn a_restricted_number_is_tried_by_what_may_leave(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     scene.reports(131_048).await;
     scene.connection("suspect", 1).await;
     let hours = "select count(*) from suspicions where cause = 'refusal' and pause_ms = 4 * 3600 * 1000
@@ -241,7 +223,7 @@ pub async fn a_restricted_number_is_tried_by_what_may_leave(services: &Services)
 
 /// A number of which no callback has told anything yet is tried as well, and not by a message to somebody who has opted out.
 pub async fn a_restricted_number_is_tried_before_anything_was_heard(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     scene.reports(131_048).await;
     scene.connection("suspect", 1).await;
     let opted_out = scene.customer.accepted("+966500070011").await;

@@ -4,28 +4,14 @@
 use serde_json::{Value, json};
 
 use crate::support::evolution::{Evolution, KEY};
-use crate::support::process::{Binary, Process};
-use crate::support::provider::{Provider, Reply};
+use crate::support::meta_stage::MetaStage as Scene;
+use crate::support::process::Binary;
+use crate::support::provider::Reply;
 use crate::support::rows::{count, life};
 use crate::support::services::Services;
-use crate::support::world::{Customer, World, answer};
-
-struct Scene {
-    world: World,
-    provider: Provider,
-    customer: Customer,
-    _processes: Vec<Process>,
-}
+use crate::support::world::{World, answer};
 
 impl Scene {
-    async fn new(services: &Services) -> Self {
-        let world = World::new(services).await;
-        let processes = world.start_all().await;
-        let provider = Provider::start().await;
-        let customer = provider.meta_instance(&world, &world.customer().await, "meta-line").await;
-        Self { world, provider, customer, _processes: processes }
-    }
-
     fn template(&self, phone: &str, parameters: Value) -> Value {
         let mut body = self.customer.message(phone);
         body["message"] = format!("Hello Sara, your parcel {} is here.", &phone[7..]).into();

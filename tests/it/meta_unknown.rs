@@ -3,41 +3,22 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio_postgres::Client;
 
 use crate::support::eventually;
 use crate::support::meta;
-use crate::support::process::Process;
+use crate::support::meta_stage::MetaStage as Scene;
 use crate::support::provider::{Provider, Reply};
-use crate::support::receiver::Receiver;
 use crate::support::rows::{count, life};
 use crate::support::services::Services;
 use crate::support::within;
-use crate::support::world::{Customer, World};
 
 /// Everything at work with little patience: a call has a second, an unknown outcome four.
-struct Scene {
-    world: World,
-    database: Client,
-    provider: Provider,
-    customer: Customer,
-    receiver: Receiver,
-    _processes: Vec<Process>,
+async fn scene(services: &Services) -> Scene {
+    Scene::with(services, &[("GATEPOST_PROVIDER_TIMEOUT_MS", 1_000), ("GATEPOST_UNKNOWN_DEADLINE_MS", 4_000)])
+        .await
 }
 
 impl Scene {
-    async fn new(services: &Services) -> Self {
-        let mut world = World::new(services).await;
-        world.set("GATEPOST_PROVIDER_TIMEOUT_MS", 1_000);
-        world.set("GATEPOST_UNKNOWN_DEADLINE_MS", 4_000);
-        let processes = world.start_all().await;
-        let (database, provider) = (world.database().await, Provider::start().await);
-        let customer = world.customer().await;
-        let receiver = world.receiver(&customer).await;
-        let customer = provider.meta_instance(&world, &customer, "meta-line").await;
-        Self { world, database, provider, customer, receiver, _processes: processes }
-    }
-
     /// Sends a message whose outcome becomes unknown.
     async fn unknown(&self, phone: &str) -> String {
         let message = self.customer.accepted(phone).await;
@@ -74,7 +55,7 @@ impl Scene {
 /// A provider that answers after the worker gave up: the answer is nobody's any more, the report by our mark is believed,
 /// and the provider's id in it settles the reports that follow without a mark.
 pub async fn an_answer_that_comes_too_late_is_no_second_send(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     scene.provider.hold(true);
     let message = scene.unknown("+966500060001").await;
     scene.provider.hold(false);
@@ -92,7 +73,7 @@ pub async fn an_answer_that_comes_too_late_is_no_second_send(services: &Services
 /// A provider that dies in the middle of its answer: unknown, although the id could have been read; by a report it is what
 /// the report says, and without any it fails at the deadline. A report that comes after that still counts.
 pub async fn half_an_answer_is_no_answer(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     let phones = ["+966500060001", "+966500060002", "+966500060003", "+966500060004"];
     let mut messages = Vec::new();
     for phone in phones {
@@ -116,7 +97,7 @@ pub async fn half_an_answer_is_no_answer(services: &Services) {
 /// A provider that accepts and never says so, nor reports: unknown ends at the deadline, once, as a failure. A 200 without
 /// an id, and one that is no JSON, are the same.
 pub async fn silence_ends_at_the_deadline(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     let without_id = json!({"messaging_product": "whatsapp", "messages": []});
     scene.provider.plan("+966500060002", Reply::say(200, without_id));
     scene.provider.plan("+966500060003", Reply::say(200, json!("accepted")));
@@ -138,7 +119,7 @@ pub async fn silence_ends_at_the_deadline(services: &Services) {
 
 /// A report that names neither our mark nor an id we know waits for it; once another report tells the id, it takes effect.
 pub async fn a_report_without_a_mark_waits_for_one_with_it(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     scene.provider.hold(true);
     let message = scene.unknown("+966500060001").await;
     let id = Provider::id(0);
@@ -156,7 +137,7 @@ pub async fn a_report_without_a_mark_waits_for_one_with_it(services: &Services) 
 /// Where the instance is to send again, it does so once, and the mark tells the calls apart: a failure of the first says
 /// nothing of the second, a delivery of the first is one.
 pub async fn a_resend_is_one_and_marked_as_such(services: &Services) {
-    let scene = Scene::new(services).await;
+    let scene = scene(services).await;
     let which = ["--account", &scene.customer.account, "--id", "meta-line", "resend"];
     scene.world.admin(&[&["instance", "set-on-unknown"], &which[..]].concat()).await;
     let phone = "+966500060001";

@@ -1,40 +1,17 @@
 //! Meta's 24-hour window: who wrote within a day may be sent free text; who is known not to have fails without a call.
 
 use serde_json::{Value, json};
-use tokio_postgres::Client;
 
 use crate::support::eventually;
 use crate::support::meta::{callback, text};
-use crate::support::process::Process;
+use crate::support::meta_stage::MetaStage as Scene;
 use crate::support::provider::{Provider, Reply};
-use crate::support::receiver::Receiver;
 use crate::support::rows::{count, life};
 use crate::support::services::Services;
-use crate::support::world::{Customer, World};
 
 const HOUR: i64 = 3_600;
 
-/// A customer with a number of Meta's, and everything at work.
-struct Scene {
-    world: World,
-    database: Client,
-    provider: Provider,
-    customer: Customer,
-    receiver: Receiver,
-    _processes: Vec<Process>,
-}
-
 impl Scene {
-    async fn new(services: &Services) -> Self {
-        let world = World::new(services).await;
-        let processes = world.start_all().await;
-        let (database, provider) = (world.database().await, Provider::start().await);
-        let customer = world.customer().await;
-        let receiver = world.receiver(&customer).await;
-        let customer = provider.meta_instance(&world, &customer, "meta-line").await;
-        Self { world, database, provider, customer, receiver, _processes: processes }
-    }
-
     /// Somebody writes, that many seconds ago.
     async fn writes(&self, phone: &str, ago: i64) {
         let mut body = text(&self.customer, &phone[1..], &format!("wamid.{}{ago}==", &phone[1..]), "Hello");

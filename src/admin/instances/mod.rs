@@ -94,7 +94,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "VAR", value_parser = parse::variable)]
         token_env: String,
     },
-    /// Have its Evolution server report to this gateway; what was registered before ends.
+    /// Have its Evolution server report to this gateway; what was registered before ends an hour later.
     RegisterWebhook(Register),
     /// Show an account's instances.
     List {

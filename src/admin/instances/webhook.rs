@@ -64,7 +64,7 @@ pub(super) async fn register(admin: &Admin, register: &Register) -> Result<Answe
     let client = EvolutionClient::new(&ClientSettings::default())
         .map_err(|error| AdminError::Provider(error.to_string()))?;
     let sender = Sender { base_url: &instance.base_url, instance: &instance.provider_instance, token: &key };
-    // Before the server is told: it never repeats what is answered 404.
+    // Before the server is told, because it never repeats what is answered 401; the address before stays good for a while.
     let new = CallbackAddress { token_hash: Some(secrets::sha256(token.as_bytes())), jwt_key_sealed };
     instances::set_callback_address(&session, which.key(), &new).await?;
     if let Err(error) = client.set_webhook(&sender, url.as_str(), vouching).await {
@@ -79,7 +79,8 @@ pub(super) async fn register(admin: &Admin, register: &Register) -> Result<Answe
     ))
 }
 
-/// What was registered before is still at work.
+/// What was registered before is still at work, unless the server took the new address without saying so: that one stays
+/// good for a while.
 async fn put_back(session: &Session, which: &Which, instance: &EvolutionRow) -> Result<(), AdminError> {
     Ok(instances::set_callback_address(session, which.key(), &instance.callback).await?)
 }

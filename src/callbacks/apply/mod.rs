@@ -13,7 +13,7 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use self::accounts::Listening;
 use super::{evolution_payload, meta_payload};
@@ -30,6 +30,8 @@ const BATCH: i64 = 16;
 const LEASE_MS: i64 = 30_000;
 /// How often to look for callbacks nobody announced.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// A callback that the database refuses is given up after so many tries, half an hour.
+const MOST_TRIES: i16 = 10;
 /// Reports of messages that are not known yet are tried again, each time after twice as long …
 const AGAIN_MS: i64 = 1_000;
 /// … for this long after they arrived: by then the send has been recorded, or the message is not ours.
@@ -69,6 +71,9 @@ impl Applier {
             for callback in taken {
                 match self.apply(&callback).await {
                     Ok(owed) => self.publisher.publish_all(Queue::Notify, Kind::Notify, &owed).await,
+                    Err(error) if error.is_refusal() && callback.tries >= MOST_TRIES => {
+                        self.give_up(&callback, &error).await;
+                    }
                     // It is due again when its lease ends.
                     Err(error) => warn!(%error, "a callback could not be applied yet"),
                 }
@@ -81,6 +86,18 @@ impl Applier {
                 () = self.arrived.notified() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
             }
+        }
+    }
+
+    /// What the database refuses again and again is kept, and keeps nobody waiting any more.
+    async fn give_up(&self, callback: &Callback, refusal: &StoreError) {
+        let account_id = callback.account_id;
+        error!(account_id, error = %refusal, "a callback is given up; it stays in the table callbacks");
+        counter!("gatepost_callbacks_given_up_total").increment(1);
+        let settled =
+            async { callbacks::settle(&self.pool.get().await?, account_id, &callback.body_hash, None).await };
+        if let Err(error) = settled.await {
+            warn!(account_id, %error, "it is given up later");
         }
     }
 

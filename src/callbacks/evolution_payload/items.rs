@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::jid::{Jid, Person, person};
 use super::{Read, ReportedStatus, Update};
-use crate::callbacks::json::text;
+use crate::callbacks::json::{self, moment, text};
 use crate::domain::instance::Connection;
 use crate::domain::outcome::{Class, Failure};
 
@@ -34,7 +34,7 @@ pub(super) fn status(item: &Value, _: Timestamp) -> Read {
         _ => return Read::Unreadable,
     };
     let id = if key["keyId"].is_null() { &key["id"] } else { &key["keyId"] };
-    let Some(provider_message_id) = text(id) else { return Read::Unreadable };
+    let Some(provider_message_id) = json::id(id) else { return Read::Unreadable };
     let lid = person(key).and_then(|person| person.lid);
     Read::Is(Update::Status { provider_message_id, status, lid })
 }
@@ -71,7 +71,7 @@ fn numbered(value: &Value) -> Option<&'static str> {
 /// `send.message`: what was sent through the instance has left, whoever asked for it.
 pub(super) fn went_out(item: &Value, _: Timestamp) -> Read {
     let key = &item["key"];
-    let Some(provider_message_id) = text(&key["id"]) else { return Read::Unreadable };
+    let Some(provider_message_id) = json::id(&key["id"]) else { return Read::Unreadable };
     let Some(Person { phone: to, lid }) = person(key) else { return Read::OfNoConcern };
     let text = texts(&item["message"]).into_iter().next();
     Read::Is(Update::WentOut { provider_message_id, to, lid, text })
@@ -84,7 +84,7 @@ pub(super) fn message(item: &Value, received_at: Timestamp) -> Read {
     if key["fromMe"] == true {
         return Read::OfNoConcern;
     }
-    let Some(provider_message_id) = text(&key["id"]) else { return Read::Unreadable };
+    let Some(provider_message_id) = json::id(&key["id"]) else { return Read::Unreadable };
     let Some(Person { phone, lid }) = person(key) else {
         return if key["remoteJid"].is_string() { Read::OfNoConcern } else { Read::Unreadable };
     };
@@ -95,7 +95,7 @@ pub(super) fn message(item: &Value, received_at: Timestamp) -> Read {
         lid,
         texts: texts(message),
         replied_to: replied_to(item, message),
-        at: time(&item["messageTimestamp"]).unwrap_or(received_at),
+        at: time(&item["messageTimestamp"], received_at).unwrap_or(received_at),
     })
 }
 
@@ -132,11 +132,11 @@ fn texts(message: &Value) -> Vec<String> {
 /// The message that this one quotes: named beside it, or inside whatever kind it is of.
 fn replied_to(item: &Value, message: &Value) -> Option<String> {
     let inside = message.as_object().into_iter().flat_map(|kinds| kinds.values());
-    std::iter::once(item).chain(inside).find_map(|place| text(place.get("contextInfo")?.get("stanzaId")?))
+    std::iter::once(item).chain(inside).find_map(|place| json::id(place.get("contextInfo")?.get("stanzaId")?))
 }
 
 /// Unix seconds, as a number, as a string, or in the two halves of a long one.
-fn time(value: &Value) -> Option<Timestamp> {
+fn time(value: &Value, received_at: Timestamp) -> Option<Timestamp> {
     let seconds = match value {
         Value::String(digits) => digits.parse().ok(),
         Value::Object(halves) => {
@@ -145,7 +145,7 @@ fn time(value: &Value) -> Option<Timestamp> {
         }
         other => other.as_i64(),
     };
-    Timestamp::from_second(seconds?).ok()
+    moment(seconds?, received_at)
 }
 
 /// `connection.update`.

@@ -2,13 +2,18 @@
 
 use serde_json::Value;
 
+use crate::domain::phone::one_spelling;
+
 /// The most digits a phone number has.
 const MOST_DIGITS: usize = 15;
+
+/// The most digits that are read of a LID; the ones there are have fifteen.
+const LONGEST_LID: usize = 64;
 
 /// Whom an address names.
 #[derive(Clone, Eq, PartialEq)]
 pub(super) enum Jid {
-    /// A person, by their number's digits.
+    /// A person, by their number's digits in our form.
     Phone(String),
     /// A person, by an id that WhatsApp gives them; with its domain.
     Lid(String),
@@ -31,8 +36,10 @@ impl Jid {
             return Some(Self::Other);
         }
         Some(match server {
-            "s.whatsapp.net" | "c.us" if user.len() <= MOST_DIGITS => Self::Phone(user.to_owned()),
-            "lid" | "hosted.lid" => Self::Lid(format!("{user}@lid")),
+            "s.whatsapp.net" | "c.us" if user.len() <= MOST_DIGITS => {
+                Self::Phone(one_spelling(user).into_owned())
+            }
+            "lid" | "hosted.lid" if user.len() <= LONGEST_LID => Self::Lid(format!("{user}@lid")),
             _ => Self::Other,
         })
     }

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{ReportedStatus, Update};
-use crate::callbacks::json::text;
+use crate::callbacks::json::{id, moment, text};
 use crate::domain::meta_codes::{MetaError, classify};
 use crate::domain::outcome::{Class, Failure};
+use crate::domain::phone::one_spelling;
 
 /// Reads one kind of item.
 pub(super) type ItemReader = fn(&Context, &Value) -> Option<Update>;
@@ -30,7 +31,7 @@ pub(super) fn status(context: &Context, item: &Value) -> Option<Update> {
     };
     Some(Update::Status {
         phone_number_id: context.phone_number_id.clone(),
-        provider_message_id: text(&item["id"])?,
+        provider_message_id: id(&item["id"])?,
         status,
         at: context.time(&item["timestamp"]),
         user_id: context.recipient(item),
@@ -59,7 +60,7 @@ pub(super) fn message(context: &Context, item: &Value) -> Option<Update> {
         "/interactive/list_reply/title",
     ];
     let phone_number_id = context.phone_number_id.clone();
-    let provider_message_id = text(&item["id"])?;
+    let provider_message_id = id(&item["id"])?;
     let at = context.time(&item["timestamp"]);
     if item["type"] == "system" {
         // Not written by a person. Of the notices only a new number matters.
@@ -67,9 +68,9 @@ pub(super) fn message(context: &Context, item: &Value) -> Option<Update> {
         let (old, new) = (digits(&item["from"])?, digits(&system["wa_id"])?);
         return Some(Update::NumberChanged { phone_number_id, provider_message_id, old, new, at });
     }
-    let (from, user_id) = context.person(digits(&item["from"]), text(&item["from_user_id"]));
+    let (from, user_id) = context.person(digits(&item["from"]), id(&item["from_user_id"]));
     let texts = TEXTS.iter().filter_map(|place| text(item.pointer(place)?)).collect();
-    let replied_to = text(&item["context"]["id"]);
+    let replied_to = id(&item["context"]["id"]);
     Some(Update::Inbound { phone_number_id, provider_message_id, from, user_id, texts, replied_to, at })
 }
 
@@ -79,7 +80,7 @@ pub(super) fn preference(context: &Context, item: &Value) -> Option<Update> {
         "resume" => false,
         _ => return None,
     };
-    let (wa_id, user_id) = context.person(digits(&item["wa_id"]), text(&item["user_id"]));
+    let (wa_id, user_id) = context.person(digits(&item["wa_id"]), id(&item["user_id"]));
     let phone_number_id = context.phone_number_id.clone();
     Some(Update::Preference { phone_number_id, wa_id, user_id, stop, at: context.time(&item["timestamp"]) })
 }
@@ -97,13 +98,13 @@ impl Context {
     /// Unix seconds, as a string or (in preferences) a number.
     fn time(&self, value: &Value) -> Timestamp {
         let seconds = value.as_str().map_or_else(|| value.as_i64(), |digits| digits.parse().ok());
-        seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(self.received_at)
+        seconds.and_then(|seconds| moment(seconds, self.received_at)).unwrap_or(self.received_at)
     }
 
     /// Meta's id of the person whom a status speaks of: its own, or that of the only contact beside it.
     fn recipient(&self, status: &Value) -> Option<String> {
-        text(&status["recipient_user_id"]).or_else(|| match self.contacts.as_slice() {
-            [contact] => text(&contact["user_id"]),
+        id(&status["recipient_user_id"]).or_else(|| match self.contacts.as_slice() {
+            [contact] => id(&contact["user_id"]),
             _ => None,
         })
     }
@@ -111,16 +112,16 @@ impl Context {
     /// A person's number and user id, the missing one of the two filled in from the contacts beside the message.
     fn person(&self, phone: Option<String>, user_id: Option<String>) -> (Option<String>, Option<String>) {
         let contact = self.contacts.iter().find(|contact| {
-            let (their_phone, their_id) = (digits(&contact["wa_id"]), text(&contact["user_id"]));
+            let (their_phone, their_id) = (digits(&contact["wa_id"]), id(&contact["user_id"]));
             phone.is_some() && phone == their_phone || user_id.is_some() && user_id == their_id
         });
         let contact = contact.unwrap_or(&Value::Null);
-        (phone.or_else(|| digits(&contact["wa_id"])), user_id.or_else(|| text(&contact["user_id"])))
+        (phone.or_else(|| digits(&contact["wa_id"])), user_id.or_else(|| id(&contact["user_id"])))
     }
 }
 
-/// A phone number's digits; Meta writes numbers with and without a plus.
+/// A phone number's digits in our form; Meta writes numbers with and without a plus.
 fn digits(value: &Value) -> Option<String> {
     let digits: String = value.as_str()?.chars().filter(char::is_ascii_digit).collect();
-    (!digits.is_empty()).then_some(digits)
+    (!digits.is_empty()).then(|| one_spelling(&digits).into_owned())
 }

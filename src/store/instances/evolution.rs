@@ -1,9 +1,15 @@
 //! What instances of Evolution servers have besides: how they are reached, and by which token they are heard.
 
+use std::time::Duration;
+
 use tokio_postgres::Row;
 
 use crate::domain::instance::Provider;
 use crate::store::{Db, StoreError};
+
+/// For so long callbacks to an address are taken that was replaced: servers repeat what they could not deliver for twenty
+/// minutes.
+const PREVIOUS_ADDRESS: Duration = Duration::from_secs(60 * 60);
 
 /// How an instance's callbacks are known. It has no `Debug`, because it holds a key, though a sealed one.
 pub struct CallbackAddress {
@@ -81,7 +87,8 @@ pub async fn is_own_number(
     Ok(true)
 }
 
-/// Changes what the instance's callbacks are known by. What was heard through another address does not count any more.
+/// Changes what the instance's callbacks are known by. What was heard through another address does not count any more; what
+/// still comes to the one before is taken for [`PREVIOUS_ADDRESS`].
 ///
 /// # Errors
 /// [`StoreError`].
@@ -97,9 +104,18 @@ pub async fn set_callback_address(
         ), begun_anew as (
             delete from unacknowledged where account_id = $1 and instance_id = $2
         )
-        update instances set callback_token_hash = $3, callback_jwt_key_sealed = $4
+        update instances set callback_token_hash = $3, callback_jwt_key_sealed = $4,
+            previous_callback_token_hash = callback_token_hash,
+            previous_callback_jwt_key_sealed = callback_jwt_key_sealed,
+            previous_callback_until = now() + $5::int8 * interval '1 second'
         where account_id = $1 and instance_id = $2",
-        &[&account_id, &instance_id, &address.token_hash, &address.jwt_key_sealed],
+        &[
+            &account_id,
+            &instance_id,
+            &address.token_hash,
+            &address.jwt_key_sealed,
+            &PREVIOUS_ADDRESS.as_secs().cast_signed(),
+        ],
     )
     .await?;
     Ok(())

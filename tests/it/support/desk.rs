@@ -3,9 +3,9 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
 
 use super::meta::all_applied;
+use super::rows::message_under_way;
 use super::world::{Answer, World, answer};
 
 /// The id under which the samples speak of our message.
@@ -73,24 +73,7 @@ impl Desk {
 
     /// A message to [`PERSON`] whose call is under way, and which the provider knows by that id.
     pub async fn message(&self, database: &Client, provider_id: &str) -> String {
-        let sql = "with m as (
-                insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, status,
-                    sequence, calls, in_flight, due_at, expires_at, quota_day, quota_month, request_id)
-                values ($1, gen_random_uuid(), 1, $2, 'transactional', 'standard', $3, 'Your parcel is here.', 'sending',
-                    1, 1, true, now() + interval '1 hour', now() + interval '1 day', current_date, current_date, 'r')
-                returning account_id, message_id
-            ), a as (
-                insert into attempts (account_id, message_id, attempt, provider_message_id)
-                select account_id, message_id, 1, $4 from m
-            ), e as (
-                insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
-                    sequence)
-                select account_id, gen_random_uuid(), 'message.status_updated', $2, message_id, $3, 'sending', 'queued', 1
-                from m
-            )
-            select message_id::text from m";
-        let params: [&(dyn ToSql + Sync); 4] = [&self.account_id, &self.instance, &PERSON, &provider_id];
-        database.query_one(sql, &params).await.expect("it can be made").get(0)
+        message_under_way(database, (self.account_id, &self.instance), PERSON, provider_id).await
     }
 
     /// Posts a body, which must be taken.

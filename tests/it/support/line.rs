@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
 
 use super::meta;
+use super::rows::message_under_way;
 use super::world::World;
 
 /// The person of the samples, by their number …
@@ -49,30 +49,9 @@ impl Line {
         let began = database.query_one(sql, &[]).await.expect("the database answers").get(0);
         let mut line = Self { account_id, number, business, began, messages: Vec::new() };
         for id in OURS {
-            line.messages.push(line.message(database, id).await);
+            line.messages.push(message_under_way(database, (account_id, "line"), PERSON, id).await);
         }
         line
-    }
-
-    async fn message(&self, database: &Client, provider_id: &str) -> String {
-        let sql = "with m as (
-                insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, status,
-                    sequence, calls, in_flight, due_at, expires_at, quota_day, quota_month, request_id)
-                values ($1, gen_random_uuid(), 1, 'line', 'transactional', 'standard', $2, 'Your parcel is here.', 'sending',
-                    1, 1, true, now() + interval '1 hour', now() + interval '1 day', current_date, current_date, 'r')
-                returning account_id, message_id
-            ), a as (
-                insert into attempts (account_id, message_id, attempt, provider_message_id)
-                select account_id, message_id, 1, $3 from m
-            ), e as (
-                insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
-                    sequence)
-                select account_id, gen_random_uuid(), 'message.status_updated', 'line', message_id, $2, 'sending', 'queued', 1
-                from m
-            )
-            select message_id::text from m";
-        let params: [&(dyn ToSql + Sync); 3] = [&self.account_id, &PERSON, &provider_id];
-        database.query_one(sql, &params).await.expect("it can be made").get(0)
     }
 
     /// A sample as it is said of this number and now: its ids, our mark on the message it speaks of, and its times.

@@ -6,6 +6,7 @@ pub mod evolution;
 pub mod inside;
 pub mod line;
 pub mod meta;
+pub mod meta_stage;
 pub mod process;
 pub mod provider;
 pub mod proxy;
