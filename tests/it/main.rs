@@ -113,7 +113,7 @@ fn main() {
         evolution_samples::samples_are_all_used,
         corpus::corpus_is_large_enough_and_nothing_is_in_it_twice,
         corpus::corpus_is_judged_no_worse_than_before,
-        coverage::coverage_of_every_class,
+        coverage::coverage_of_every_answer,
         meta_samples::coverage_of_samples_is_complete,
         meta_samples::coverage_of_codes_is_complete,
     ];

@@ -153,7 +153,7 @@ pub async fn every_callback_has_its_effect(services: &Services) {
 /// Where each sample is kept, and what it shows.
 const LIST: &str = include_str!("../fixtures/meta/samples.tsv");
 
-/// The list names every sample that is kept and no other, and tests that there are. With `--nocapture` it is printed.
+/// The list names every sample that is kept and no other, and tests that there are. Asked for by `coverage`, it is printed.
 pub fn coverage_of_samples_is_complete() {
     let rows: Vec<Vec<&str>> =
         LIST.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect()).collect();
@@ -187,23 +187,23 @@ pub fn coverage_of_samples_is_complete() {
 }
 
 /// The codes' table names, for each code, the tests that show its class at work, and they are tests that there are. With
-/// `--nocapture` the code, its class and its tests are printed.
+/// `coverage` asked for, the code, its class and its tests are printed.
 pub fn coverage_of_codes_is_complete() {
     let table = include_str!("../fixtures/meta/codes.tsv");
     for line in table.lines().filter(|line| !line.starts_with('#')) {
         let cells: Vec<&str> = line.split('\t').collect();
         let (code, class, shown_by) = (cells[0], cells[5], cells[11]);
-        show(&format!("{code} → {class} → {shown_by}"));
+        show(&format!("meta {code} → {class} → {shown_by}"));
         for test in shown_by.split(' ') {
             assert!(is_a_test(test), "{test}, which shows {code}, is no test");
         }
     }
 }
 
-/// Prints it for whoever asks for the tests' output.
+/// Prints it for whoever asks for `coverage`.
 #[expect(clippy::print_stdout, reason = "it was asked for")]
 fn show(what: &str) {
-    if std::env::args().any(|argument| argument == "--nocapture") {
+    if std::env::args().any(|argument| argument.contains("coverage")) {
         println!("{what}");
     }
 }
