@@ -25,7 +25,7 @@ pub enum Command {
     /// Bring the database's schema up to date.
     Migrate,
     /// Manage accounts, instances, API keys, webhook endpoints, suppressions, opt-out words and internal numbers;
-    /// explain decisions.
+    /// explain decisions; audit the database, and take it up again after a restore.
     Admin(admin::Args),
     /// Be a provider that sends nothing, for development.
     Sandbox(SandboxArgs),
@@ -138,7 +138,7 @@ mod tests {
         let cases = [
             (
                 "gateway admin",
-                "one of account, instance, api-key, webhook, suppression, opt-out-words, internal-number, log",
+                "one of account, instance, api-key, webhook, suppression, opt-out-words, internal-number, log, audit, restored",
             ),
             ("gateway admin account destroy", "create, set-plan"),
             ("gateway admin account create --name N --plan gold", "starter, growth, scale"),
@@ -160,6 +160,8 @@ mod tests {
             ("gateway admin opt-out-words add --account 7 --word !", "a letter or a digit"),
             ("gateway admin internal-number add --account 7", "--phone"),
             ("gateway admin log show 0", "log_id"),
+            ("gateway admin restored", "--until"),
+            ("gateway admin restored --until 1h --instance a", "--account"),
             ("gateway sandbox --fault-percent 101", "0..=100"),
         ];
         for (line, named) in cases {

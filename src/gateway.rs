@@ -14,6 +14,9 @@ use crate::runtime::{http, ops, process};
 use crate::wiring::{self, Parts, StartError};
 use crate::{callbacks, intake};
 
+/// The door to strangers.
+const DOOR: http::Door = http::Door { connections: 10_000, headers_too_large: intake::headers_too_large };
+
 /// Serves until told to stop, then finishes what was begun.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
             .map_err(|error| StartError::Refused(error.to_string()))?,
     };
     let closing = CancellationToken::new();
-    let publisher = Publisher::start(&parts.config.amqp_url, &parts.topology, closing.clone()).await?;
+    let publisher = Publisher::start(&parts.nodes, &parts.topology, closing.clone()).await?;
     let listener = wiring::listen(parts.config.listen).await?;
     // The broker is not among the checks: without it sends are still accepted.
     wiring::serve_ops(&parts, Vec::<(&'static str, ops::Check)>::new()).await?;
@@ -47,7 +50,10 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
             ten_minutes: parts.config.codes_per_ten_minutes,
             day: parts.config.codes_per_day,
         },
+        open_sends: parts.config.open_sends,
         refusals_per_second: parts.config.key_refusals_per_second,
+        wrong_keys_per_minute: parts.config.wrong_keys_per_minute,
+        trusted_proxies: parts.config.trusted_proxies.clone(),
         body_timeout: parts.config.body_timeout,
         due_ms: i32::try_from(parts.config.accept_due.as_millis()).unwrap_or(i32::MAX),
     };
@@ -62,7 +68,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     };
     let (received, applying) = callbacks::start(providers, parts.stop.clone());
 
-    let serving = http::serve(listener, api.merge(received), intake::headers_too_large, parts.stop.clone());
+    let serving = http::serve(listener, api.merge(received), DOOR, parts.stop.clone());
     let tasks = [committing.abort_handle(), applying.abort_handle()];
     if process::unless_ended(serving, &tasks, &parts.stop).await.is_none() {
         return Err(StartError::Refused("a task that must not end has ended".to_owned()));

@@ -14,11 +14,12 @@
 //! * stages, in the order a message travels: [`intake`], [`delivery`], [`callbacks`], [`webhooks`], [`sweep`]; beside them
 //!   [`admin`] and [`sandbox`]
 //! * what every binary begins with: [`wiring`]
-//! * judgement: [`guard`] gathers the facts and asks the rules
+//! * judgement: [`guard`] gathers the facts and asks the rules; [`audit`] asks whether everything that must hold does
 //! * adapters: [`store`] (all SQL), [`broker`] (all AMQP), [`providers`] (the wires)
 //! * ground: [`domain`] (pure decisions), [`config`], [`runtime`]
 
 pub mod admin;
+pub mod audit;
 pub mod broker;
 pub mod callbacks;
 pub mod config;

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::broker::{self, BrokerError, Topology};
+use crate::broker::{BrokerError, Nodes, Topology};
 use crate::config::{self, Config, ConfigError, LogConfig};
 use crate::runtime::clock::Clock;
 use crate::runtime::{logging, ops, process, retry};
@@ -40,6 +40,8 @@ pub struct Parts {
     pub config: Config,
     /// The database.
     pub pool: Pool,
+    /// The broker's addresses.
+    pub nodes: Nodes,
     /// The broker's names.
     pub topology: Topology,
     /// The time.
@@ -73,11 +75,11 @@ where
 /// Reads the settings and waits for the database; `None` when told to stop first.
 async fn prepare(stop: CancellationToken) -> Result<Option<Parts>, StartError> {
     let config = Config::read(&config::environment)?;
-    broker::check_url(&config.amqp_url)?;
+    let nodes = Nodes::parse(&config.amqp_url)?;
     let pool = Pool::new(&config.database_url, config.database_connections)?;
     let checked = retry::until_ok("database", &stop, || async {
         match migrations::check(&pool).await {
-            Err(error @ StoreError::Schema { .. }) => Ok(Some(error)),
+            Err(error @ (StoreError::Schema { .. } | StoreError::SchemaTooNew { .. })) => Ok(Some(error)),
             other => other.map(|()| None),
         }
     })
@@ -88,7 +90,7 @@ async fn prepare(stop: CancellationToken) -> Result<Option<Parts>, StartError> {
         Some(None) => {}
     }
     let topology = Topology::new(&config.queue_prefix);
-    Ok(Some(Parts { config, pool, topology, clock: Clock::system(), stop }))
+    Ok(Some(Parts { config, pool, nodes, topology, clock: Clock::system(), stop }))
 }
 
 /// Listens on an address.

@@ -1,5 +1,5 @@
 # Private servers from installed binaries: sourced by scripts/services.
-# shellcheck shell=bash disable=SC2154,SC2086,SC2012,SC2164    # as in find.sh; and errors end scripts/services
+# shellcheck shell=bash disable=SC1091,SC2154,SC2086,SC2012,SC2164    # as in find.sh; and errors end scripts/services
 
 # Makes a folder for the data of the process OWNER and prints it; removes those of owners that were killed.
 make_folder() {
@@ -9,7 +9,10 @@ make_folder() {
     parent=/tmp    # a project below /root: out of that user's reach
   fi
   for folder in "$parent"/gatepost-run-*; do
-    if owner_is_gone "${folder##*/}"; then rm -rf "$folder" || true; fi
+    if owner_is_gone "${folder##*/}"; then
+      umount --lazy "$folder/postgres" 2>/dev/null || true    # a test's small disk
+      rm -rf "$folder" || true
+    fi
   done
   folder=$(mktemp -d "$parent/$(run_name "$owner")-XXXXXX")
   chmod 711 "$folder"
@@ -67,43 +70,108 @@ run_postgres() {
     -c unix_socket_directories= -c max_connections=300
 }
 
-# Becomes a RabbitMQ node without plugins, with an epmd of its own that ends with it.
+# Takes a base backup of the server on a port. Without its WAL: that comes from the archive, as it does to an operator.
+back_up_postgres() {
+  local folder=$1/postgres port=$2 bin as_user
+  bin=$(postgres_bin) || die 'PostgreSQL is not installed'
+  as_user=$(as_server_user)
+  mkdir -p "$folder"
+  [ -z "$as_user" ] || chown "$(expr "$as_user" : '.*--reuid=\([a-z]*\)')" "$folder"
+  cd "$folder"
+  PGPASSWORD=${GATEPOST_LOCAL_PASSWORD:?} $as_user "$bin/pg_basebackup" --pgdata=data --host=127.0.0.1 \
+    --port="$port" --username=gatepost --wal-method=none --checkpoint=fast
+}
+
+# Has the server that is started next with a base backup in a folder come to a moment.
+recover_postgres() {
+  local archive=$2 moment=$3 as_user
+  as_user=$(as_server_user)
+  cd "$1/postgres/data"
+  $as_user touch recovery.signal
+  $as_user tee -a postgresql.auto.conf >/dev/null <<CONF
+archive_mode = off
+restore_command = 'cp "$archive/%f" "%p"'
+recovery_target_time = '$moment'
+recovery_target_action = promote
+CONF
+}
+
+# Becomes a RabbitMQ node without plugins, with an epmd of its own that ends with it. With a third argument,
+# "NAME EPMD_PORT DIST_PORT COOKIE PEERS", it becomes a node of a cluster instead: somebody else runs the epmd on that
+# port, and the node joins the first of PEERS (names, itself among them) that it finds.
 run_rabbitmq() {
-  local folder=$1/rabbitmq port=$2 server bound
+  local folder=$1/rabbitmq port=$2 server bound name=rabbit epmd='' dist='' cookie='' peers=''
+  [ -z "${3:-}" ] || read -r name epmd dist cookie peers <<<"$3"
   server=$(rabbitmq_server) || die 'RabbitMQ is not installed'
   mkdir -p "$folder/mnesia" "$folder/log"
   cd "$folder"
-  export HOME=$folder    # the cookie is looked for there
-  [ -f .erlang.cookie ] || (umask 377 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >.erlang.cookie)
+  [ -n "$cookie" ] || cookie=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  [ -f .erlang.cookie ] || (umask 377 && printf %s "$cookie" >.erlang.cookie)
   echo '[].' >enabled_plugins
-  cat >rabbitmq.conf <<CONF
+  rabbitmq_settings "$port" "$peers" >rabbitmq.conf
+  bound=$(bound_to_parent KILL)    # TERM would be lost on a node that boots
+  rabbitmq_environment "$name" "${epmd:-$(free_port)}" "${dist:-$(free_port)}" >environment
+  . ./environment
+  if [ -z "$epmd" ]; then
+    # Its own epmd in the foreground: the one that a node or a tool starts by itself listens to the world and stays.
+    ${bound/KILL/TERM} "$(epmd_binary)" -port "$ERL_EPMD_PORT" -address 127.0.0.1 &
+    [ -n "$bound" ] || { end_with $$ $! TERM & }
+  fi
+  [ -n "$bound" ] || { end_with $PPID $$ KILL & }
+  exit_if_orphaned
+  exec $bound "$server"
+}
+
+# Prints rabbitmq.conf. PEERS are looked for at once: nodes of one cluster that start together wait for each other.
+rabbitmq_settings() {
+  local port=$1 peers=$2 peer number=0
+  cat <<CONF
 listeners.tcp.1 = 127.0.0.1:$port
 default_user = gatepost
 default_pass = ${GATEPOST_LOCAL_PASSWORD:?}
 log.console = true
 log.file = false
 CONF
-  bound=$(bound_to_parent KILL)    # TERM would be lost on a node that boots
-  rabbitmq_environment
-  # Its own epmd in the foreground: the one that a node or a tool starts by itself listens to the world and stays.
-  ${bound/KILL/TERM} "$(epmd_binary)" -port "$ERL_EPMD_PORT" -address 127.0.0.1 &
-  [ -n "$bound" ] || { end_with $$ $! TERM & end_with $PPID $$ KILL & }
-  exit_if_orphaned
-  exec $bound "$server"
+  [ -n "$peers" ] || return 0
+  echo 'cluster_formation.peer_discovery_backend = classic_config'
+  echo 'cluster_formation.randomized_startup_delay_range.min = 0'
+  echo 'cluster_formation.randomized_startup_delay_range.max = 1'
+  # What the README asks of an operator.
+  echo 'cluster_partition_handling = pause_minority'
+  echo 'net_ticktime = 4'
+  for peer in $peers; do
+    number=$((number + 1))
+    echo "cluster_formation.classic_config.nodes.$number = $peer@localhost"
+  done
 }
 
-# The environment of a node that shares nothing with any other on this machine. @localhost, because a host name
-# that does not resolve makes a node hang without a word.
+# Prints the environment of a node, and of its tools, that shares nothing with any other on this machine. @localhost,
+# because a host name that does not resolve makes a node hang without a word.
 rabbitmq_environment() {
-  export RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_NODENAME=rabbit@localhost LC_ALL=C.UTF-8
-  export RABBITMQ_BASE=$PWD RABBITMQ_MNESIA_BASE=$PWD/mnesia RABBITMQ_LOG_BASE=$PWD/log
-  export RABBITMQ_CONFIG_FILE=$PWD/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=$PWD/enabled_plugins
-  export RABBITMQ_GENERATED_CONFIG_DIR=$PWD/generated RABBITMQ_PID_FILE=$PWD/pid
-  export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
-  export ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT RABBITMQ_DIST_PORT
-  ERL_EPMD_PORT=$(free_port) RABBITMQ_DIST_PORT=$(free_port)
-  export RUNNING_UNDER_SYSTEMD=true    # no shell in between: signals reach the node itself
-  unset NOTIFY_SOCKET
+  cat <<ENVIRONMENT
+export HOME='$PWD'    # the cookie is looked for there
+export RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_NODENAME=$1@localhost LC_ALL=C.UTF-8
+export RABBITMQ_BASE='$PWD' RABBITMQ_MNESIA_BASE='$PWD/mnesia' RABBITMQ_LOG_BASE='$PWD/log'
+export RABBITMQ_CONFIG_FILE='$PWD/rabbitmq.conf' RABBITMQ_ENABLED_PLUGINS_FILE='$PWD/enabled_plugins'
+export RABBITMQ_GENERATED_CONFIG_DIR='$PWD/generated' RABBITMQ_PID_FILE='$PWD/pid'
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
+export RABBITMQ_CTL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
+export ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT=$2 RABBITMQ_DIST_PORT=$3
+export RUNNING_UNDER_SYSTEMD=true    # no shell in between: signals reach the node itself
+unset NOTIFY_SOCKET
+ENVIRONMENT
+}
+
+# Becomes one of RabbitMQ's tools, for the node with its data in FOLDER.
+run_rabbitmq_tool() {
+  local folder=$1/rabbitmq server bound
+  shift
+  server=$(rabbitmq_server) || die 'RabbitMQ is not installed'
+  bound=$(bound_to_parent KILL)
+  cd "$folder"
+  . ./environment
+  unset RABBITMQ_DIST_PORT    # the node's
+  exec $bound "$(dirname "$server")/$1" --node "$RABBITMQ_NODENAME" "${@:2}"
 }
 
 epmd_binary() {

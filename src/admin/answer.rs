@@ -1,6 +1,7 @@
 //! What a command prints: one JSON object for machines, or a short text for people.
 
 use std::fmt::Write;
+use std::process::ExitCode;
 
 use serde::Serialize;
 
@@ -11,7 +12,11 @@ use crate::domain::phone::PhoneNumber;
 pub struct Answer {
     json: String,
     text: String,
+    alarming: bool,
 }
+
+/// The exit code of a command that did what it should and found something wrong.
+const FOUND_WRONG: u8 = 3;
 
 #[derive(Serialize)]
 struct Done<Id> {
@@ -30,9 +35,23 @@ struct Items<'a, Item> {
 }
 
 impl Answer {
+    fn calm(json: String, text: String) -> Self {
+        Self { json, text, alarming: false }
+    }
+
+    /// The same, which shows that something is wrong.
+    pub fn alarming_if(self, alarming: bool) -> Self {
+        Self { alarming, ..self }
+    }
+
+    /// How the process ends that prints it.
+    pub fn exit_code(&self) -> ExitCode {
+        if self.alarming { ExitCode::from(FOUND_WRONG) } else { ExitCode::SUCCESS }
+    }
+
     /// Something was done to `id`.
     pub fn done(id: impl Serialize, text: String) -> Self {
-        Self { json: json(&Done { id }), text }
+        Self::calm(json(&Done { id }), text)
     }
 
     /// Something was done to a number.
@@ -44,12 +63,12 @@ impl Answer {
     /// `id` was made, with a secret that is shown this once.
     pub fn made(id: impl Serialize, secret: &str, what: &str) -> Self {
         let text = format!("{what}. Its secret is shown only this once:\n{secret}");
-        Self { json: json(&Made { id, secret }), text }
+        Self::calm(json(&Made { id, secret }), text)
     }
 
     /// Everything about one thing.
     pub fn whole(thing: &impl Serialize, text: String) -> Self {
-        Self { json: json(thing), text }
+        Self::calm(json(thing), text)
     }
 
     /// A list; for people a table under `heads`, with one cell for each of them.
@@ -64,7 +83,7 @@ impl Answer {
         } else {
             table(&[&[heads.map(str::to_owned)], &rows[..]].concat())
         };
-        Self { json: json(&Items { items }), text }
+        Self::calm(json(&Items { items }), text)
     }
 
     /// What to print, without a line end.

@@ -1,13 +1,14 @@
 //! The operator's commands: `gateway admin …` for accounts, instances, keys, webhook endpoints, suppressions, opt-out
-//! words, internal numbers and the decisions on messages; `gateway migrate` and `gateway healthcheck`.
+//! words, internal numbers, the decisions on messages and the audit; `gateway migrate` and `gateway healthcheck`.
 //!
 //! What a command does is a function on [`Admin`], which tests and the demo call as well. Each says exactly one
-//! thing on standard output, or why not on standard error: exit code 2 for arguments that are not valid, 1 for
-//! everything else.
+//! thing on standard output, or why not on standard error: exit code 2 for arguments that are not valid, 3 for an audit that
+//! found something, 1 for everything else.
 
 pub mod accounts;
 mod answer;
 pub mod api_keys;
+mod audit;
 pub mod health;
 pub mod instances;
 pub mod internal_numbers;
@@ -15,6 +16,7 @@ pub mod log;
 pub mod migrate;
 mod opt_out_words;
 mod parse;
+mod restored;
 pub mod suppressions;
 pub mod webhooks;
 
@@ -67,6 +69,10 @@ enum Command {
     /// The decisions on messages.
     #[command(subcommand)]
     Log(log::Command),
+    /// Look whether everything that must hold of the database holds: exit code 0, or 3 where something is wrong.
+    Audit(audit::Args),
+    /// After a restore to an earlier moment, and before anything is started: what waits may have been sent since.
+    Restored(restored::Args),
 }
 
 /// Why a command was not carried out.
@@ -220,13 +226,16 @@ async fn run(command: Command) -> Result<Answer, AdminError> {
         Command::OptOutWords(command) => opt_out_words::run(&admin, command).await,
         Command::InternalNumber(command) => internal_numbers::run(&admin, command).await,
         Command::Log(command) => log::run(&admin, command).await,
+        Command::Audit(args) => audit::run(&admin, args).await,
+        Command::Restored(args) => restored::run(&admin, args).await,
     }
 }
 
 fn print(answer: Answer, json: bool) -> ExitCode {
+    let code = answer.exit_code();
     // Fails where the reader is gone; a secret that could not be shown must not look like a success.
     match writeln!(std::io::stdout().lock(), "{}", answer.render(json)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => code,
         Err(error) => {
             print_error(&format!("the answer could not be written: {error}"), json);
             ExitCode::FAILURE

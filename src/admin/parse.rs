@@ -190,6 +190,46 @@ pub fn base_url(text: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use jiff::{SignedDuration, Timestamp};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    use crate::domain::opt_out;
+
+    proptest! {
+        #[test]
+        fn no_argument_makes_it_panic_and_what_is_taken_can_be_stored(
+            text in r"\PC{0,120}|.{0,20}|https?://[!-~]{0,40}|[0-9]{1,22}(s|min|h|d)|[+0-9]{1,20}"
+        ) {
+            let plain = |text: &str| !text.is_empty() && !text.chars().any(char::is_control) && text.trim() == text;
+            for taken in [super::name(&text), super::note(&text), super::person(&text), instance_id(&text)] {
+                prop_assert!(taken.as_deref().is_ok_and(plain) || taken.is_err());
+            }
+            if let Ok(message) = super::message(&text) {
+                prop_assert!(!message.contains('\0') && !message.is_empty());
+            }
+            if let Ok(word) = super::opt_out_word(&text) {
+                prop_assert!(opt_out::folded(&word).is_some_and(|folded| !folded.is_empty()));
+            }
+            for taken in [url(&text), base_url(&text)].into_iter().flatten() {
+                prop_assert!(["http", "https"].contains(&taken.scheme()) && taken.host_str().is_some());
+                prop_assert!(taken.username().is_empty() && taken.password().is_none());
+                prop_assert!(taken.as_str().bytes().all(|byte| byte.is_ascii_graphic()), "{}", taken);
+                prop_assert_eq!(url(taken.as_str()), Ok(taken.clone()));
+            }
+            if let Ok(found) = moment(&text) {
+                prop_assert!(found.after(Timestamp::UNIX_EPOCH) > Timestamp::UNIX_EPOCH);
+            }
+            for taken in [account_id(&text), super::log_id(&text)].into_iter().flatten() {
+                prop_assert!(taken > 0);
+            }
+            if let Ok(zone) = timezone(&text) {
+                prop_assert_eq!(timezone(&zone), Ok(zone));
+            }
+            if let Ok(id) = phone_number_id(&text) {
+                prop_assert!(id.bytes().all(|byte| byte.is_ascii_digit()));
+            }
+            let _ = (variable(&text), super::provider_instance(&text), super::phone(&text));
+        }
+    }
 
     use super::{
         Moment, account_id, base_url, instance_id, moment, phone_number_id, timezone, url, variable,

@@ -2,10 +2,12 @@
 
 mod connection;
 mod consumer;
+mod nodes;
 mod publisher;
 mod topology;
 
-pub use connection::{BrokerError, check, check_url};
+pub use connection::{BrokerError, check};
 pub use consumer::{Consumer, Job};
+pub use nodes::Nodes;
 pub use publisher::{PublishError, Publisher};
 pub use topology::{Queue, Topology};

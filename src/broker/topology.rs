@@ -74,27 +74,25 @@ impl Topology {
         format!("{}jobs", self.prefix)
     }
 
-    /// Declares exchange, queues and bindings; doing it again changes nothing.
+    /// Declares exchange and queues; doing it again changes nothing. Without `x-quorum-initial-group-size` a quorum queue
+    /// gets as many replicas as the broker is set to, three by default, or as there are nodes where they are fewer.
     pub(super) async fn declare(&self, channel: &Channel) -> Result<(), lapin::Error> {
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let exchange = ShortString::from(self.exchange());
-        channel
-            .exchange_declare(exchange.clone(), ExchangeKind::Direct, durable, FieldTable::default())
-            .await?;
+        channel.exchange_declare(exchange, ExchangeKind::Direct, durable, FieldTable::default()).await?;
         for queue in Queue::ALL {
             let name = ShortString::from(self.queue(queue));
-            channel
-                .queue_declare(name.clone(), QueueDeclareOptions::durable(), self.arguments(queue))
-                .await?;
-            channel
-                .queue_bind(
-                    name,
-                    exchange.clone(),
-                    queue.key().into(),
-                    QueueBindOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
+            channel.queue_declare(name, QueueDeclareOptions::durable(), self.arguments(queue)).await?;
+        }
+        Ok(())
+    }
+
+    /// Binds the queues; doing it again changes nothing.
+    pub(super) async fn bind(&self, channel: &Channel) -> Result<(), lapin::Error> {
+        for queue in Queue::ALL {
+            let (name, exchange) = (self.queue(queue).into(), self.exchange().into());
+            let options = QueueBindOptions::default();
+            channel.queue_bind(name, exchange, queue.key().into(), options, FieldTable::default()).await?;
         }
         Ok(())
     }

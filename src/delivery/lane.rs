@@ -12,8 +12,7 @@ use uuid::Uuid;
 
 use super::call::Caller;
 use super::ticket::{self, Ticket};
-use crate::broker::{Consumer, Job, Publisher, Queue, Topology};
-use crate::config::Hidden;
+use crate::broker::{Consumer, Job, Nodes, Publisher, Queue, Topology};
 use crate::domain::effect::NEEDS_TEMPLATE;
 use crate::domain::id::MessageKey;
 use crate::domain::job::{self, Kind};
@@ -36,7 +35,7 @@ pub(super) struct LaneWorker {
     pool: Pool,
     publisher: Publisher,
     caller: Arc<Caller>,
-    amqp_url: Hidden,
+    nodes: Nodes,
     topology: Topology,
     lease: Duration,
     stop: CancellationToken,
@@ -68,7 +67,7 @@ impl LaneWorker {
             pool: parts.pool.clone(),
             publisher,
             caller,
-            amqp_url: parts.config.amqp_url.clone(),
+            nodes: parts.nodes.clone(),
             topology: parts.topology.clone(),
             lease: parts.config.lease,
             stop: parts.stop.clone(),
@@ -83,7 +82,7 @@ impl LaneWorker {
     /// Works until told to stop; gives the consumer back, to be closed when everything is acknowledged.
     pub(super) async fn run(mut self, lane: Lane) -> Consumer {
         let mut consumer =
-            Consumer::start(&self.amqp_url, &self.topology, Queue::of(lane), PREFETCH, self.stop.clone());
+            Consumer::start(&self.nodes, &self.topology, Queue::of(lane), PREFETCH, self.stop.clone());
         let mut pending: Vec<(Arc<Job>, Vec<MessageKey>)> = Vec::new();
         loop {
             let next_slot = self.waiting.keys().next().map(|(at, _)| *at);

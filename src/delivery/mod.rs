@@ -43,7 +43,7 @@ const UNRECORDED: usize = 1_024;
 /// [`StartError`] where it cannot start.
 pub async fn run(parts: Parts) -> Result<(), StartError> {
     let closing = CancellationToken::new();
-    let publisher = Publisher::start(&parts.config.amqp_url, &parts.topology, closing.clone()).await?;
+    let publisher = Publisher::start(&parts.nodes, &parts.topology, closing.clone()).await?;
     let checked = publisher.clone();
     let broker = ops::check("broker", move || std::future::ready(checked.problem()));
     wiring::serve_ops(&parts, vec![broker]).await?;

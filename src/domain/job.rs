@@ -77,8 +77,31 @@ pub fn decode<Id: FromStr>(kind: Kind, body: &[u8]) -> Result<Vec<Id>, PoisonJob
 #[cfg(test)]
 mod tests {
     use super::{Kind, MAX_IDS, PoisonJob, decode, encode};
-    use crate::domain::id::MessageKey;
+    use crate::domain::id::{DeliveryKey, MessageKey};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
     use uuid::Uuid;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_whatever_the_ids(
+            ids in proptest::collection::vec((any::<i64>(), any::<u128>(), any::<u128>()), 1..150)
+        ) {
+            let ids: Vec<DeliveryKey> = ids
+                .into_iter()
+                .map(|(account_id, event, endpoint)| DeliveryKey {
+                    account_id,
+                    event_id: Uuid::from_u128(event),
+                    endpoint_id: Uuid::from_u128(endpoint),
+                })
+                .collect();
+            let jobs = encode(Kind::Notify, &ids);
+            prop_assert_eq!(jobs.len(), ids.len().div_ceil(MAX_IDS));
+            let read: Vec<DeliveryKey> =
+                jobs.iter().flat_map(|job| decode(Kind::Notify, job).unwrap()).collect();
+            prop_assert_eq!(read, ids);
+            prop_assert!(jobs.iter().all(|job| decode::<MessageKey>(Kind::Deliver, job).is_err()));
+        }
+    }
 
     fn keys(count: u128) -> Vec<MessageKey> {
         (0..count).map(|n| MessageKey { account_id: 1, message_id: Uuid::from_u128(n) }).collect()

@@ -1,6 +1,7 @@
 //! What Gatepost decides, as pure functions of facts and time: no I/O, no clock, no chance of its own.
 
 pub mod account;
+pub mod audit;
 pub mod decision;
 pub mod effect;
 pub mod event;

@@ -12,6 +12,10 @@ pub enum Wish {
     OptOut,
     /// Messages again.
     OptIn,
+    /// No more marketing; said in WhatsApp's own settings, not by a word.
+    StopMarketing,
+    /// Marketing again; said there, too.
+    ResumeMarketing,
 }
 
 /// English, Arabic, French, Spanish, Urdu and Hindi, as people write them in one word or two.
@@ -93,13 +97,16 @@ impl Wish {
         match self {
             Self::OptOut => "opt_out",
             Self::OptIn => "opt_in",
+            Self::StopMarketing => "stop_marketing",
+            Self::ResumeMarketing => "resume_marketing",
         }
     }
 
     /// The wish of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::OptOut, Self::OptIn].into_iter().find(|wish| wish.as_str() == name)
+        let all = [Self::OptOut, Self::OptIn, Self::StopMarketing, Self::ResumeMarketing];
+        all.into_iter().find(|wish| wish.as_str() == name)
     }
 }
 
@@ -137,7 +144,19 @@ pub fn wish(text: &str) -> Option<Wish> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OPT_IN, OPT_OUT, WISHES, Wish, wish};
+    use super::{OPT_IN, OPT_OUT, WISHES, Wish, folded, wish};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_folding_twice_is_folding_once(text in r"\PC{0,80}|.{0,40}") {
+            if let Some(once) = folded(&text) {
+                prop_assert!(!once.is_empty());
+                prop_assert_eq!(folded(&once), Some(once));
+            }
+            prop_assert_eq!(wish(&text), wish(&format!(" {text}\n")));
+        }
+    }
 
     #[test]
     fn the_words_are_found_however_they_are_written() {

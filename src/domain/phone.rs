@@ -5,6 +5,9 @@ use std::fmt;
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
 
+/// After so many forms of forms it is no number.
+const MOST_FORMS: usize = 4;
+
 /// An E.164 number, held as its digits without the plus.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PhoneNumber(String);
@@ -24,12 +27,16 @@ impl PhoneNumber {
         if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        let number = PHONE_NUMBER_UTIL.parse(format!("+{}", one_spelling(digits)), None).ok()?;
-        if !PHONE_NUMBER_UTIL.is_possible_number(&number) {
-            return None;
+        // What the library leaves out (a zero dialled within the country) may make one of the old forms of what is left.
+        let mut form = possible(&one_spelling(digits))?;
+        for _ in 0..MOST_FORMS {
+            let next = possible(&one_spelling(&form))?;
+            if next == form {
+                return Some(Self(form));
+            }
+            form = next;
         }
-        let formatted = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164);
-        Some(Self(formatted.trim_start_matches('+').to_owned()))
+        None
     }
 
     /// The digits, without the plus: for the database and the providers.
@@ -37,6 +44,14 @@ impl PhoneNumber {
     pub fn digits(&self) -> &str {
         &self.0
     }
+}
+
+/// The digits in the form of E.164, where the library finds them possible.
+fn possible(digits: &str) -> Option<String> {
+    let number = PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None).ok()?;
+    let formatted = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164);
+    let found = PHONE_NUMBER_UTIL.is_possible_number(&number);
+    found.then(|| formatted.trim_start_matches('+').to_owned())
 }
 
 /// The digits of a number in the one form that it has here. WhatsApp names people in Brazil and Mexico by forms that are not
@@ -63,6 +78,22 @@ impl fmt::Debug for PhoneNumber {
 #[cfg(test)]
 mod tests {
     use super::{PhoneNumber, one_spelling};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_a_number_has_one_form(text in r"\PC{0,50}|[+ \-\u{a0}0-9]{0,24}|\+[1-9][0-9]{6,16}|5[25][0-9]{8,12}") {
+            if let Some(number) = PhoneNumber::parse(&text) {
+                let digits = number.digits();
+                prop_assert!((7..=15).contains(&digits.len()), "{}", digits);
+                prop_assert!(digits.bytes().all(|byte| byte.is_ascii_digit()));
+                let again = PhoneNumber::parse(digits);
+                prop_assert_eq!(again.as_ref(), Some(&number));
+                let shown = format!("{number:?}");
+                prop_assert!(!shown.contains(digits));
+            }
+        }
+    }
 
     #[test]
     fn a_person_has_one_number_whatever_form_a_provider_uses() {
@@ -78,6 +109,15 @@ mod tests {
             assert_eq!(PhoneNumber::parse(form).unwrap().digits(), number, "{form}");
         }
         assert_eq!(one_spelling(""), "");
+    }
+
+    /// With a zero that is dialled within the country alone, what is left was another number when it was read again.
+    #[test]
+    fn a_number_read_again_is_the_same_number() {
+        for text in ["+55036 1822002", "550361822002", "+5501188887777"] {
+            let number = PhoneNumber::parse(text).unwrap();
+            assert_eq!(PhoneNumber::parse(number.digits()), Some(number), "{text}");
+        }
     }
 
     #[test]

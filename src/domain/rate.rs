@@ -68,6 +68,19 @@ impl fmt::Display for Rate {
 #[cfg(test)]
 mod tests {
     use super::Rate;
+    use proptest::prelude::{prop_assert, proptest};
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_a_rate_is_within_its_bounds(
+            text in r"\PC{0,30}|-?[0-9]{1,20}/[0-9]{0,20}(s|min|h|d)(,burst=-?[0-9]{1,20})?"
+        ) {
+            if let Ok(rate) = text.parse::<Rate>() {
+                prop_assert!((1..=86_400_000_000).contains(&rate.interval_us) && rate.burst > 0, "{:?}", rate);
+                prop_assert!(!rate.to_string().is_empty());
+            }
+        }
+    }
 
     #[test]
     fn rates_are_read_as_written() {

@@ -52,10 +52,17 @@ pub enum Refusal {
     GatewaySendFailed,
     /// 500: our own failure; nothing was done.
     Internal,
+    /// 503: more is asked at once than this process works on; nothing was done.
+    Overloaded,
     /// 422: the `Idempotency-Key` was used with another body.
     IdempotencyKeyReused,
     /// 401: a provider called an address of no instance.
     UnknownCallbackToken,
+    /// 429: too many wrong keys came from there; says of this one only that it is none of ours.
+    TooManyWrongKeys {
+        /// Seconds until the next wrong key is answered as one.
+        retry_after: u32,
+    },
     /// 404: no such path.
     NotFound,
     /// 405: the path exists, the method does not.
@@ -148,6 +155,11 @@ impl Refusal {
                 500,
                 "The request could not be processed. Please try again or contact support.",
             ),
+            Self::Overloaded => (
+                "overloaded",
+                503,
+                "More requests arrive than can be worked on. Please try again in a moment.",
+            ),
             Self::PurposeRequired
             | Self::PurposeNotAllowed
             | Self::DailyLimit(_)
@@ -158,6 +170,7 @@ impl Refusal {
             | Self::PolicyViolation { .. } => self.judged_entry(),
             Self::IdempotencyKeyReused
             | Self::UnknownCallbackToken
+            | Self::TooManyWrongKeys { .. }
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::RequestTimeout
@@ -221,6 +234,11 @@ impl Refusal {
             Self::UnknownCallbackToken => {
                 ("invalid_callback_token", 401, "This is the callback address of no instance.")
             }
+            Self::TooManyWrongKeys { .. } => (
+                "too_many_invalid_keys",
+                429,
+                "Too many invalid API keys were tried. A valid API key is required.",
+            ),
             Self::NotFound => ("not_found", 404, "There is nothing at this path."),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", 405, "This path does not support the request method.")
@@ -301,7 +319,9 @@ impl Refusal {
         match self {
             Self::DailyLimit(usage) | Self::MonthlyLimit(usage) => Some(usage.ends_in),
             Self::SendingThrottled { retry_after, .. } => *retry_after,
+            Self::TooManyWrongKeys { retry_after } => Some(*retry_after),
             Self::Internal => Some(5),
+            Self::Overloaded => Some(1),
             _ => None,
         }
     }

@@ -179,7 +179,7 @@ mod tests {
     use super::{DeclaredPurpose, parse};
     use crate::domain::purpose::Purpose;
     use crate::domain::refusal::Refusal;
-    use proptest::prelude::proptest;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     fn fields(body: &str) -> Vec<String> {
         match parse(body.as_bytes()) {
@@ -265,6 +265,24 @@ mod tests {
         #[test]
         fn no_body_makes_it_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let _ = parse(&body);
+        }
+
+        #[test]
+        fn what_is_accepted_can_be_stored_and_sent(
+            id in r"\PC{0,120}|.{0,8}", message in r"\PC{0,60}|.{0,8}", seconds in -5_i64..5_000_000_000
+        ) {
+            let body = serde_json::json!({"instance_id": id, "phone": "+966500000001", "message": message,
+                "validity_seconds": seconds});
+            match parse(body.to_string().as_bytes()) {
+                Ok(request) => {
+                    prop_assert_eq!(&request.instance_id, id.trim());
+                    prop_assert_eq!(&request.message, message.trim());
+                    prop_assert!(!request.message.is_empty() && !request.message.contains('\0'));
+                    prop_assert_eq!(request.validity_seconds.map(i64::from), Some(seconds));
+                }
+                Err(Refusal::Validation(fields)) => prop_assert!(!fields.is_empty()),
+                Err(refusal) => prop_assert!(false, "{:?}", refusal),
+            }
         }
 
         #[test]

@@ -72,6 +72,30 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 
+    /// Whether nobody has to look at it any more; only a report can change it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self.rank() > Self::Unknown.rank()
+    }
+
+    /// Whether the provider has it.
+    #[must_use]
+    pub fn is_taken(self) -> bool {
+        matches!(self, Self::Sent | Self::Delivered | Self::Read)
+    }
+
+    /// Whether it can rise to that status, by whatever happens.
+    #[must_use]
+    pub fn may_become(self, to: Self) -> bool {
+        let ended = self.rank() > Self::Read.rank();
+        match to {
+            Self::Queued | Self::Sending | Self::Unknown | Self::Sent => !ended && self.rank() < to.rank(),
+            Self::Delivered | Self::Read => ended || self.rank() < to.rank(),
+            Self::Failed => self.rank() <= Self::Sent.rank(),
+            Self::Expired | Self::Canceled => self.rank() < Self::Sent.rank(),
+        }
+    }
+
     /// The status after a provider's report, or `None` where the report changes nothing: it is late, a
     /// repeat, or outranked. A proof of delivery outranks every failure; a failure outranks acceptance only.
     #[must_use]
@@ -113,8 +137,29 @@ mod tests {
         for (from, expected) in rows {
             for (report, to) in [R::Sent, R::Delivered, R::Read, R::Failed].into_iter().zip(expected) {
                 assert_eq!(from.after(report), to, "{from:?} after {report:?}");
+                assert!(to.is_none_or(|to| from.may_become(to)), "{from:?} after {report:?}");
             }
         }
+    }
+
+    #[test]
+    fn nothing_falls() {
+        use Status as S;
+        let possible =
+            |from: S| S::ALL.into_iter().filter(move |to| from.may_become(*to)).collect::<Vec<_>>();
+        let after_sending = [S::Unknown, S::Sent, S::Delivered, S::Read, S::Failed, S::Expired, S::Canceled];
+        assert_eq!(possible(S::Queued)[0], S::Sending);
+        assert_eq!(possible(S::Sending), after_sending);
+        assert_eq!(possible(S::Unknown), after_sending[1..]);
+        assert_eq!(possible(S::Sent), [S::Delivered, S::Read, S::Failed]);
+        assert_eq!(possible(S::Delivered), [S::Read]);
+        assert_eq!(possible(S::Read), []);
+        for ended in [S::Failed, S::Expired, S::Canceled] {
+            assert_eq!(possible(ended), [S::Delivered, S::Read]);
+        }
+        let finals = S::ALL.into_iter().filter(|status| status.is_final()).count();
+        let taken = S::ALL.into_iter().filter(|status| status.is_taken()).count();
+        assert_eq!((finals, taken), (6, 3));
     }
 
     fn report() -> impl Strategy<Value = Report> {

@@ -19,12 +19,16 @@ use crate::store::{Pool, StoreError};
 
 /// Most keys and most instances remembered at once.
 const CAPACITY: u64 = 100_000;
+/// How long it is remembered that there is a key, whatever has become of it.
+const RIGHT: Duration = Duration::from_secs(86_400);
 
 /// The cache; cloning shares it.
 #[derive(Clone)]
 pub struct Directory {
     pool: Pool,
     keys: Cache<Vec<u8>, Option<Arc<Key>>>,
+    /// The hashes of keys that were found in the last day, revoked or not.
+    right: Cache<Vec<u8>, ()>,
     providers: Cache<(i64, String), Option<Provider>>,
     /// How many changes were announced.
     changes: Arc<AtomicU64>,
@@ -44,7 +48,8 @@ impl Directory {
             .time_to_live(life)
             .support_invalidation_closures()
             .build();
-        Self { pool, keys, providers, changes: Arc::default() }
+        let right = Cache::builder().max_capacity(CAPACITY).time_to_live(RIGHT).build();
+        Self { pool, keys, right, providers, changes: Arc::default() }
     }
 
     /// Forgets what the database says has changed, until `stop`.
@@ -77,8 +82,20 @@ impl Directory {
     /// # Errors
     /// [`StoreError`] when it is not remembered and cannot be looked up.
     pub async fn key(&self, hash: Vec<u8>) -> Result<Option<Arc<Key>>, Arc<StoreError>> {
-        let look_up = async { Ok(rows::key(&self.pool.get().await?, &hash).await?.map(Arc::new)) };
+        let look_up = async {
+            let found = rows::key(&self.pool.get().await?, &hash).await?.map(Arc::new);
+            if found.is_some() {
+                self.right.insert(hash.clone(), ()).await;
+            }
+            Ok(found)
+        };
         self.remembered(&self.keys, hash.clone(), look_up).await
+    }
+
+    /// Whether there was a key with that hash when it was last looked up; asks nobody.
+    #[must_use]
+    pub fn was_right(&self, hash: &Vec<u8>) -> bool {
+        self.right.contains_key(hash)
     }
 
     /// The provider of the account's instance of that name, if there is one. Its state is not remembered: the commit

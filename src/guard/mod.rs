@@ -8,6 +8,7 @@ pub mod batch;
 #[cfg(test)]
 mod batch_tests;
 pub mod directory;
+pub mod guesses;
 pub mod refusals;
 pub mod rule_book;
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use tracing::info;
+use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::domain::account::{Allowance, Usage};
@@ -87,7 +87,15 @@ pub(super) fn show_allowance(response: &mut Response<Body>, allowance: &Allowanc
 /// A refusal as the answer to a request, with `Retry-After` where a time is known; logged.
 fn refuse(request_id: &str, refused: &Refused) -> Response<Body> {
     let refusal = &refused.refusal;
-    info!(request_id, error = refusal.code(), "refused");
+    if *refusal == Refusal::Overloaded {
+        metrics::counter!("gatepost_overloaded_total").increment(1);
+    }
+    if matches!(refusal, Refusal::TooManyWrongKeys { .. } | Refusal::Overloaded) {
+        // A line for each would be the guesser's to write, or the flood's. Guessing is logged once a minute.
+        debug!(request_id, error = refusal.code(), "refused");
+    } else {
+        info!(request_id, error = refusal.code(), "refused");
+    }
     let mut response = json(refusal.http_status(), refused_body(refusal));
     if let Some(seconds) = refusal.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Response};
+use axum::http::Response;
+use axum::http::request::Parts;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -39,19 +40,19 @@ struct Answer {
 pub(super) async fn check(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
     let request_id = new_request_id();
     let (parts, body) = request.into_parts();
-    let answered = receive(&intake, &parts.headers, body, &request_id).await;
+    let answered = receive(&intake, &parts, body, &request_id).await;
     finish(&request_id, answered)
 }
 
 /// What is no well-formed request of a known key is refused like a send; everything else is an answer.
 async fn receive(
     intake: &Intake,
-    headers: &HeaderMap,
+    request: &Parts,
     body: Body,
     request_id: &str,
 ) -> Result<Response<Body>, Refused> {
-    check_media_type(headers)?;
-    let key = authenticate(intake, headers).await?;
+    check_media_type(&request.headers)?;
+    let key = authenticate(intake, request).await?;
     within_budget(intake, &key)?;
     let asker = Asker { key, request_id: request_id.to_owned(), idempotency: None };
     let answered = answer(intake, &asker, body).await;

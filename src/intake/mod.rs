@@ -5,7 +5,9 @@
 mod answer;
 mod authenticate;
 mod check;
+mod client;
 mod committer;
+mod door;
 mod outcomes;
 mod request;
 mod send;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use ipnet::IpNet;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -25,14 +28,19 @@ pub use committer::Committer;
 use crate::broker::Publisher;
 use crate::guard::Guard;
 use crate::guard::batch::CodeLimits;
+use crate::guard::guesses::Guesses;
 use crate::guard::refusals::Refusals;
 use crate::store::Pool;
+use door::Door;
 use outcomes::Outcomes;
 
 /// What the handlers share.
 pub struct Intake {
     guard: Guard,
+    door: Door,
     refusals: Refusals,
+    guesses: Guesses,
+    trusted_proxies: Vec<IpNet>,
     code_limits: CodeLimits,
     committer: Committer,
     outcomes: Outcomes,
@@ -50,8 +58,14 @@ pub struct Parts {
     pub guard: Guard,
     /// How many one-time codes one recipient may be sent.
     pub code_limits: CodeLimits,
+    /// How many sends are worked on at once.
+    pub open_sends: usize,
     /// How many requests a second may be refused to one key.
     pub refusals_per_second: u32,
+    /// How many wrong keys a minute are answered to one client address.
+    pub wrong_keys_per_minute: u32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long a customer may take to send a body.
     pub body_timeout: Duration,
     /// How long after acceptance somebody looks at a message that nobody has claimed, in milliseconds.
@@ -68,7 +82,10 @@ pub fn start(parts: Parts, stop: &CancellationToken) -> (Router, JoinHandle<()>)
     );
     let intake = Intake {
         guard: parts.guard,
+        door: Door::new(parts.open_sends),
         refusals: Refusals::new(parts.refusals_per_second),
+        guesses: Guesses::new(parts.wrong_keys_per_minute),
+        trusted_proxies: parts.trusted_proxies,
         code_limits: parts.code_limits,
         committer,
         outcomes: Outcomes::start(parts.pool.clone(), stop.clone()),

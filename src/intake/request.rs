@@ -70,7 +70,30 @@ pub(super) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::{Duration, check_media_type, idempotency_key, preferred_wait};
-    use axum::http::HeaderMap;
+    use axum::http::{HeaderMap, HeaderValue};
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    fn bytes(name: &'static str, value: &[u8]) -> HeaderMap {
+        let value = HeaderValue::from_bytes(value).ok();
+        value.into_iter().map(|value| (axum::http::HeaderName::from_static(name), value)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic_and_what_is_taken_is_bounded(
+            value in proptest::collection::vec(any::<u8>(), 0..400), prefer in r"[ -~]{0,20}wait *= *[ -~]{0,30}"
+        ) {
+            let _ = check_media_type(&bytes("content-type", &value));
+            if let Ok(Some(key)) = idempotency_key(&bytes("idempotency-key", &value)) {
+                prop_assert!((1..=255).contains(&key.len()));
+                prop_assert!(key.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{:?}", key);
+            }
+            for headers in [bytes("prefer", &value), header("prefer", prefer.trim())] {
+                let wait = preferred_wait(&headers);
+                prop_assert!(wait.is_none_or(|wait| wait.as_secs() <= 30 && !wait.is_zero()));
+            }
+        }
+    }
 
     fn header(name: &'static str, value: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Response};
 use tracing::{error, info};
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use super::Intake;
 use super::answer::{Refused, finish, json, new_request_id, refused_body, show_allowance, success};
 use super::authenticate::authenticate;
 use super::committer::Verdict;
+use super::door::Place;
 use super::outcomes::Outcome;
 use super::request::{check_media_type, idempotency_key, preferred_wait, read_body};
 use crate::domain::account::{Allowance, Periods};
@@ -34,6 +36,8 @@ use crate::store::{StoreError, idempotency, quota};
 struct Asking<'a> {
     intake: &'a Intake,
     asker: Asker,
+    /// Taken once the request is read, given back as soon as it is decided.
+    place: Option<Place>,
     wait: Option<Duration>,
 }
 
@@ -41,24 +45,25 @@ struct Asking<'a> {
 pub(super) async fn send(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
     let request_id = new_request_id();
     let (parts, body) = request.into_parts();
-    let answered = receive(&intake, &parts.headers, body, request_id.clone()).await;
+    let answered = receive(&intake, &parts, body, request_id.clone()).await;
     finish(&request_id, answered)
 }
 
 async fn receive(
     intake: &Intake,
-    headers: &HeaderMap,
+    request: &Parts,
     body: Body,
     request_id: String,
 ) -> Result<Response<Body>, Refused> {
+    let headers = &request.headers;
     check_media_type(headers)?;
-    let key = authenticate(intake, headers).await?;
+    let key = authenticate(intake, request).await?;
     within_budget(intake, &key)?;
     let asker = Asker { key, request_id, idempotency: None };
-    let mut asking = Asking { intake, asker, wait: preferred_wait(headers) };
+    let mut asking = Asking { intake, asker, place: None, wait: preferred_wait(headers) };
     let answer = asking.answer(headers, body).await;
     if let Err(refused) = &answer
-        && refused.refusal != Refusal::Internal
+        && !matches!(refused.refusal, Refusal::Internal | Refusal::Overloaded)
     {
         intake.refusals.spend(asking.asker.key.key_id, intake.guard.clock.now(), refused.allowance);
     }
@@ -75,12 +80,19 @@ pub(super) fn within_budget(intake: &Intake, key: &Key) -> Result<(), Refused> {
 
 impl Asking<'_> {
     async fn answer(&mut self, headers: &HeaderMap, body: Body) -> Result<Response<Body>, Refused> {
-        match self.parse(headers, body).await {
+        let parsed = self.parse(headers, body).await;
+        // Not before: how slowly a customer sends is no sign of how fast this machine is.
+        let account_id = self.asker.key.account.account_id;
+        self.place = Some(self.intake.door.enter(account_id).ok_or(Refusal::Overloaded)?);
+        match parsed {
             Ok(request) => match self.replay().await? {
                 Some(answer) => Ok(answer),
                 None => self.judge(request).await,
             },
-            Err(refusal) => self.decide(self.intake.guard.refused(&self.asker, refusal)).await,
+            Err(refusal) => {
+                let draft = self.intake.guard.refused(&self.asker, refusal);
+                self.decide(draft).await
+            }
         }
     }
 
@@ -130,16 +142,17 @@ impl Asking<'_> {
         }
     }
 
-    async fn judge(&self, request: SendRequest) -> Result<Response<Body>, Refused> {
+    async fn judge(&mut self, request: SendRequest) -> Result<Response<Body>, Refused> {
         let draft =
             self.intake.guard.draft(&self.asker, request).await.map_err(|error| self.internal(&error))?;
         self.decide(draft).await
     }
 
     /// Has the draft decided on and logged.
-    async fn decide(&self, draft: Draft) -> Result<Response<Body>, Refused> {
+    async fn decide(&mut self, draft: Draft) -> Result<Response<Body>, Refused> {
         let message_id = draft.message().map(|message| message.message_id);
         let verdict = self.intake.committer.commit(draft).await.map_err(|_| Refusal::Internal)?;
+        self.place = None;
         match (verdict, message_id) {
             (Verdict::Decided { refusal: Some(refusal), allowance, .. }, _) => {
                 Err(Refused { refusal, allowance })

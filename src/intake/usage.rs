@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, Response};
+use axum::extract::{Request, State};
+use axum::http::Response;
+use axum::http::request::Parts;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tracing::error;
@@ -60,14 +61,14 @@ pub(super) fn in_seconds(now: Timestamp, seconds: i64) -> String {
 }
 
 /// Shows it.
-pub(super) async fn usage(State(intake): State<Arc<Intake>>, headers: HeaderMap) -> Response<Body> {
+pub(super) async fn usage(State(intake): State<Arc<Intake>>, request: Request) -> Response<Body> {
     let request_id = new_request_id();
-    let answered = show(&intake, &headers, &request_id).await;
+    let answered = show(&intake, &request.into_parts().0, &request_id).await;
     finish(&request_id, answered)
 }
 
-async fn show(intake: &Intake, headers: &HeaderMap, request_id: &str) -> Result<Response<Body>, Refused> {
-    let key = authenticate(intake, headers).await?;
+async fn show(intake: &Intake, request: &Parts, request_id: &str) -> Result<Response<Body>, Refused> {
+    let key = authenticate(intake, request).await?;
     let account = &key.account;
     if !account.api_access {
         return Err(Refusal::ModuleNotEnabled.into());

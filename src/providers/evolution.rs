@@ -1,8 +1,6 @@
 //! The adapter to Evolution API v2, versions 2.2.3 to 2.4.
 
-use std::time::Duration;
-
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 
@@ -84,8 +82,8 @@ impl EvolutionClient {
         match with_body(call, wire::text_message(message)).send().await {
             Ok(response) => {
                 let status = response.status();
-                let retry_after = http::retry_after(response.headers());
-                judge(status, retry_after, &http::read_body(response).await)
+                let headers = response.headers().clone();
+                judge(status, &headers, &http::read_body(response).await)
             }
             Err(error) => http::broken_call(&error),
         }
@@ -196,7 +194,8 @@ fn no_answer(error: &reqwest::Error) -> CallError {
 }
 
 /// What an answer to a send says.
-fn judge(status: StatusCode, retry_after: Option<Duration>, body: &Body) -> Outcome {
+#[must_use]
+pub fn judge(status: StatusCode, headers: &HeaderMap, body: &Body) -> Outcome {
     let code = status.as_u16();
     if status.is_success() {
         return match body.whole().and_then(wire::accepted_id) {
@@ -213,7 +212,7 @@ fn judge(status: StatusCode, retry_after: Option<Duration>, body: &Body) -> Outc
         return Outcome::Unknown { reason: format!("HTTP {code} that does not say what was done") };
     };
     if matches!(failure.class, Class::Retry | Class::ThrottleSender) {
-        failure.retry_after = retry_after.or(failure.retry_after);
+        failure.retry_after = http::retry_after(headers).or(failure.retry_after);
     }
     if let Some(Refusal::Words(words)) = refusal {
         failure.detail = Detail::new(&words);

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::http;
 use crate::domain::status::Report;
 
 /// Records on one page: ten of the longest texts stay below what is read of an answer.
@@ -126,7 +127,7 @@ fn is_of(record: &Value, called_at: Timestamp) -> bool {
 /// How far the message has come by the updates on record: the furthest counts, and a failure only where there is nothing
 /// better.
 fn found(record: &Value) -> Option<Found> {
-    let id = record["key"]["id"].as_str().filter(|id| !id.is_empty() && !id.contains('\0'))?;
+    let provider_message_id = http::message_id(record["key"]["id"].as_str()?)?;
     let statuses: Vec<&str> = record["MessageUpdate"]
         .as_array()
         .into_iter()
@@ -143,7 +144,7 @@ fn found(record: &Value) -> Option<Found> {
     } else {
         Report::Sent
     };
-    Some(Found { provider_message_id: id.to_owned(), report })
+    Some(Found { provider_message_id, report })
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Outgoing;
 use super::evolution::{Sender, Vouching};
+use super::{Outgoing, http};
 
 /// The events a gateway acts on.
 const EVENTS: [&str; 7] = [
@@ -89,7 +89,7 @@ struct Key {
 /// The message id in the answer to an accepted send; it must be one that Postgres can store.
 pub(super) fn accepted_id(body: &[u8]) -> Option<String> {
     let answer: Answer = serde_json::from_slice(body).ok()?;
-    Some(answer.key.id).filter(|id| !id.is_empty() && !id.contains('\0'))
+    http::message_id(&answer.key.id)
 }
 
 /// The state in the answer to a look at the connection, where it is one of Evolution's; empty where the instance is not

@@ -12,6 +12,9 @@ use crate::domain::outcome::{Class, Failure, Outcome};
 /// The most that is read of an answer. Real ones stay below 2 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
+/// The longest message id believed, in bytes; real ones are shorter by far, and callbacks name none that is longer.
+const LONGEST_ID: usize = 512;
+
 /// The most that connecting (name, TCP, TLS) may take of a call.
 const MAX_CONNECT: Duration = Duration::from_secs(5);
 
@@ -116,7 +119,7 @@ fn was_never_written(error: &reqwest::Error) -> bool {
 
 /// The body of an answer, as far as it was worth reading.
 #[derive(Debug)]
-pub(super) enum Body {
+pub enum Body {
     /// All of it.
     Whole(Vec<u8>),
     /// More than [`MAX_BODY`]: not an answer of the provider's.
@@ -160,6 +163,13 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         Err(_) => u64::try_from(date(wait)?.duration_since(date(text(DATE)?)?).as_secs()).ok()?,
     };
     plausible(Duration::from_secs(seconds))
+}
+
+/// A message's id as an answer gives it; `None` where it cannot be one. Postgres stores no NUL, and no index holds a long
+/// text, so what came of the call could never be recorded.
+pub(super) fn message_id(id: &str) -> Option<String> {
+    let fits = (1..=LONGEST_ID).contains(&id.len()) && !id.contains('\0');
+    fits.then(|| id.to_owned())
 }
 
 /// A wait that a provider names, bounded; none at all says nothing.

@@ -89,8 +89,8 @@ impl MetaClient {
         match call.await {
             Ok(response) => {
                 let status = response.status();
-                let hint = wait_hint(response.headers());
-                judge(status, hint, &http::read_body(response).await)
+                let headers = response.headers().clone();
+                judge(status, &headers, &http::read_body(response).await)
             }
             Err(error) => http::broken_call(&error),
         }
@@ -150,8 +150,9 @@ impl WaitHint {
     }
 }
 
-/// What an answer says.
-fn judge(status: StatusCode, hint: WaitHint, body: &Body) -> Outcome {
+/// What an answer to a send says.
+#[must_use]
+pub fn judge(status: StatusCode, headers: &HeaderMap, body: &Body) -> Outcome {
     if status.is_success() {
         return match body.whole().and_then(meta_wire::accepted_id) {
             Some(provider_message_id) => Outcome::Accepted { provider_message_id },
@@ -164,7 +165,7 @@ fn judge(status: StatusCode, hint: WaitHint, body: &Body) -> Outcome {
     };
     match outcome {
         Outcome::Failed(mut failure) => {
-            hint.apply(&mut failure);
+            wait_hint(headers).apply(&mut failure);
             Outcome::Failed(failure)
         }
         other => other,

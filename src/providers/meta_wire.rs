@@ -6,8 +6,8 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Outgoing;
 use super::meta::{Number, Sender};
+use super::{Outgoing, http};
 use crate::domain::meta_codes::MetaError;
 use crate::domain::template::{Parameters, Template};
 
@@ -138,12 +138,7 @@ struct AnswerMessage {
 /// The message id in the answer to an accepted send; it must be one that Postgres can store.
 pub(super) fn accepted_id(body: &[u8]) -> Option<String> {
     let answer: Answer = serde_json::from_slice(body).ok()?;
-    answer
-        .messages
-        .into_iter()
-        .next()
-        .map(|message| message.id)
-        .filter(|id| !id.is_empty() && !id.contains('\0'))
+    answer.messages.first().and_then(|message| http::message_id(&message.id))
 }
 
 /// The error object of a refusal.

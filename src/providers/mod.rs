@@ -24,6 +24,8 @@ mod scripted_server;
 
 use std::time::Duration;
 
+pub use http::Body;
+
 /// One message on its way to a provider. It has no `Debug`, because it holds a phone number and a text.
 pub struct Outgoing<'a> {
     /// The recipient: E.164 digits without the `+`.

@@ -54,7 +54,20 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
     use serde_json::Value;
 
+    use proptest::prelude::{any, prop_assert, proptest};
+
     use super::super::secrets::hmac_sha256;
+
+    proptest! {
+        #[test]
+        fn no_token_makes_it_panic_and_none_that_was_made_up_counts(
+            text in r"[ -~]{0,200}|[A-Za-z0-9_-]{0,60}\.[A-Za-z0-9_-]{0,60}\.[A-Za-z0-9_-]{43}",
+            key in proptest::collection::vec(any::<u8>(), 0..40), seconds in any::<i32>()
+        ) {
+            let now = Timestamp::from_second(i64::from(seconds)).unwrap();
+            prop_assert!(!is_valid(&text, &key, now, SignedDuration::from_mins(30)));
+        }
+    }
     use super::is_valid;
 
     const WIRE: &str = include_str!("../../tests/fixtures/evolution/wire.json");

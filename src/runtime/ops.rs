@@ -13,10 +13,14 @@ use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+
+use super::http::{self, Door};
 
 /// A question whose answer decides readiness: `None` when all is well, else what is wrong.
 pub type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
+
+/// Probes and a scraper or two; whoever else comes must not take what the process needs for its work.
+const DOOR: Door = Door { connections: 64, headers_too_large };
 
 /// A check that takes longer than this has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,9 +57,12 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(render))
         .with_state(Ops { checks: Arc::new(checks), metrics });
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
-        error!(%error, "the ops listener ended");
-    }
+    http::serve(listener, router, DOOR, stop).await;
+}
+
+fn headers_too_large() -> String {
+    "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        .to_owned()
 }
 
 async fn ready(State(ops): State<Ops>) -> (StatusCode, String) {

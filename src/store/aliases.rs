@@ -15,7 +15,7 @@ pub struct UnresolvedRow {
     pub instance_id: String,
     /// The provider's id of them.
     pub sender: String,
-    /// `opt_out` or `opt_in`.
+    /// What they asked for last, by its name.
     pub wish: String,
     /// When they first wrote one.
     pub first_at: Timestamp,
@@ -82,7 +82,8 @@ pub async fn number(db: &impl Db, account_id: i64, sender: &str) -> Result<Optio
     Ok(rows.first().map(|row| row.get(0)))
 }
 
-/// Keeps a wish until its sender's number is known; of several the one that was written last counts.
+/// Keeps a wish until its sender's number is known; of several the one that was written last counts, but what is said of
+/// marketing does not undo a wish for no messages at all.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -97,7 +98,9 @@ pub async fn keep(
         insert into unresolved_senders as u (account_id, instance_id, sender, wish, first_at, last_at)
         values ($1, $2, $3, $4, $5, $5)
         on conflict (account_id, instance_id, sender) do update set
-            wish = case when u.resolved_at is null and u.last_at > excluded.last_at then u.wish else excluded.wish end,
+            wish = case when u.resolved_at is null and (u.last_at > excluded.last_at
+                             or u.wish = 'opt_out' and excluded.wish in ('stop_marketing', 'resume_marketing'))
+                        then u.wish else excluded.wish end,
             first_at = case when u.resolved_at is null then least(u.first_at, excluded.first_at)
                             else excluded.first_at end,
             last_at = case when u.resolved_at is null then greatest(u.last_at, excluded.last_at)

@@ -111,6 +111,17 @@ pub async fn settle(
     Ok(())
 }
 
+/// Gives a callback up: it is kept, and nobody takes it up again. What was not heard of it stays so.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn give_up(db: &impl Db, account_id: i64, body_hash: &[u8]) -> Result<(), StoreError> {
+    const SQL: &str = "-- callbacks.give_up
+        update callbacks set due_at = null where account_id = $1 and body_hash = $2";
+    db.execute(SQL, &[&account_id, &body_hash]).await?;
+    Ok(())
+}
+
 /// Forgets settled callbacks older than `days`, at most `limit`; gives how many.
 ///
 /// # Errors

@@ -15,6 +15,8 @@ mod embedded {
 const MIGRATION_LOCK: i64 = 0x6761_7465_706f_7374;
 /// A migration of a large table may take a while, and so may waiting for another process's.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// Whoever works on a table queues behind a migration that waits for it, so it does not wait long.
+const PATIENCE: &str = "set lock_timeout = '5s'";
 
 /// The version this build was made for.
 #[must_use]
@@ -39,6 +41,7 @@ pub async fn migrate(url: &Hidden) -> Result<Vec<i32>, StoreError> {
     let connection = tokio::spawn(connection);
     let work = async {
         client.query("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+        client.batch_execute(PATIENCE).await?;
         let report = embedded::migrations::runner()
             .run_async(&mut client)
             .await
@@ -57,11 +60,12 @@ fn cause(error: &refinery::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// Refuses another schema version than the one this build was made for.
+/// Refuses a schema that is older than this build, or so new that it does not serve this build any more.
 ///
 /// # Errors
-/// [`StoreError::Schema`] naming both versions.
+/// [`StoreError::Schema`] or [`StoreError::SchemaTooNew`], naming the versions.
 pub async fn check(pool: &Pool) -> Result<(), StoreError> {
+    let needed = needed();
     let found = match pool
         .get()
         .await?
@@ -72,6 +76,10 @@ pub async fn check(pool: &Pool) -> Result<(), StoreError> {
         Err(StoreError::Database(error)) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => 0,
         Err(error) => return Err(error),
     };
-    let needed = needed();
-    if found == needed { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
+    if found < needed {
+        return Err(StoreError::Schema { found, needed });
+    }
+    let rows = pool.get().await?.query("select oldest_build_served()", &[]).await?;
+    let oldest = rows.first().map_or(found, |row| row.get(0));
+    if oldest <= needed { Ok(()) } else { Err(StoreError::SchemaTooNew { found, oldest, needed }) }
 }

@@ -7,6 +7,7 @@ pub mod acceptance;
 pub mod accounts;
 pub mod acknowledgements;
 pub mod aliases;
+pub mod audit;
 pub mod behaviour;
 pub mod callbacks;
 pub mod connections;
@@ -30,6 +31,7 @@ pub mod policy_log;
 pub mod quota;
 pub mod recipients;
 pub mod reports;
+pub mod restored;
 pub mod senders;
 pub mod suppressions;
 pub mod suspicions;
@@ -102,12 +104,24 @@ pub enum StoreError {
     /// The database refused the statement, or the connection broke.
     #[error("database: {}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
-    /// The schema is not the one this build was made for.
+    /// The schema is older than the one this build was made for.
     #[error("the database has schema version {found}, this build needs {needed}: run `gateway migrate`")]
     Schema {
         /// The version found, 0 for none.
         found: i32,
         /// The version needed.
+        needed: i32,
+    },
+    /// A later release has taken something away that this build works with.
+    #[error(
+        "the database has schema version {found}, which serves builds made for {oldest} or later, and this one was made for {needed}: replace it"
+    )]
+    SchemaTooNew {
+        /// The version found.
+        found: i32,
+        /// The oldest version whose builds it serves.
+        oldest: i32,
+        /// The version this build was made for.
         needed: i32,
     },
     /// A migration failed.

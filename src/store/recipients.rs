@@ -161,7 +161,7 @@ pub async fn opt_in(
     tell(db, &sql, "recipient.opted_in", change, &[]).await
 }
 
-/// Does what a recipient asked for by a word at `at`; `text` is what they wrote. Gives the webhook deliveries owed.
+/// Does what a recipient asked for at `at`; `text` is what they wrote, if they did. Gives the webhook deliveries owed.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -176,6 +176,8 @@ pub async fn heed(
     match wish {
         Wish::OptOut => opt_out(db, change("recipient_requested_stop"), true).await,
         Wish::OptIn => opt_in(db, change("recipient_requested_start"), true).await,
+        Wish::StopMarketing => opt_out(db, change("recipient_stopped_marketing"), false).await,
+        Wish::ResumeMarketing => opt_in(db, change("recipient_resumed_marketing"), false).await,
     }
 }
 

@@ -214,13 +214,15 @@ with input as materialized (
         provider_message_id = coalesce(m.provider_message_id, i.provider_message_id),
         in_flight = false, unsent = false, due_at = null, not_before = null, updated_at = now()
     from input i where i.step = i.steps and m.account_id = i.account_id and m.message_id = i.message_id
-    returning m.account_id, m.message_id, m.instance_id, m.recipient, m.request_id, m.sequence - i.steps as sequence
+    returning m.account_id, m.message_id, m.instance_id, m.recipient, m.request_id, m.calls, m.sequence - i.steps as sequence
 ), noted as (
     update attempts a set provider_message_id = coalesce(a.provider_message_id, i.provider_message_id),
         finished_at = coalesce(a.finished_at, now()), reason = coalesce(i.reason, a.reason),
         outcome = case when a.outcome is null or a.outcome = 'unknown' then 'accepted' else a.outcome end
-    from input i where i.step = i.steps and i.call is not null
-      and a.account_id = i.account_id and a.message_id = i.message_id and a.attempt = i.call
+    from input i join moved m on m.account_id = i.account_id and m.message_id = i.message_id
+    where i.step = i.steps and i.call is not null and a.account_id = i.account_id and a.message_id = i.message_id
+      -- After a restore the provider knows of calls that are not on record: one stands for them.
+      and a.attempt = least(i.call, m.calls)
 ), told as (
     insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
                         sequence, error, request_id)

@@ -12,6 +12,7 @@ mod suspicions;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -36,8 +37,11 @@ use suspicions::Prober;
 const BATCH: i64 = 512;
 /// Jobs in a queue beyond which nothing is added: what waits there would only be doubled.
 const DEEP: u32 = 500;
-/// A published row is looked at again after this time, if nobody has claimed it.
-const PUBLISHED_MS: i64 = 10_000;
+/// A published row is looked at again after this time, if nobody has claimed it: on a cluster that lost a node, the job
+/// may be with a consumer that is no more.
+const PUBLISHED_MS: i64 = 4_000;
+/// What so many jobs may take to be worked off.
+const DEEP_MS: i64 = 10_000;
 /// A row that could not be published because the broker is away is looked at again after this time.
 const AWAY_MS: i64 = 2_000;
 /// How often old rows are removed.
@@ -56,7 +60,7 @@ const CONTACT_DAYS: i32 = 180;
 /// [`StartError`] where it cannot start.
 pub async fn run(parts: Parts) -> Result<(), StartError> {
     let closing = CancellationToken::new();
-    let publisher = Publisher::start(&parts.config.amqp_url, &parts.topology, closing.clone()).await?;
+    let publisher = Publisher::start(&parts.nodes, &parts.topology, closing.clone()).await?;
     let checked = publisher.clone();
     let broker = ops::check("broker", move || std::future::ready(checked.problem()));
     wiring::serve_ops(&parts, vec![broker]).await?;
@@ -105,10 +109,12 @@ impl Sweeper {
         );
         let lanes = [(Lane::Priority, priority), (Lane::Standard, standard)];
         let Some(found) = self.take(lanes, notify).await? else { return Ok(false) };
-        for (lane, keys) in &found.messages {
-            self.publisher.publish_all(Queue::of(*lane), Kind::Deliver, keys).await;
-        }
-        self.publisher.publish_all(Queue::Notify, Kind::Notify, &found.deliveries).await;
+        let messages = found
+            .messages
+            .iter()
+            .map(|(lane, keys)| self.publisher.publish_all(Queue::of(*lane), Kind::Deliver, keys));
+        let deliveries = self.publisher.publish_all(Queue::Notify, Kind::Notify, &found.deliveries);
+        tokio::join!(join_all(messages), deliveries);
         Ok(found.full)
     }
 
@@ -117,7 +123,7 @@ impl Sweeper {
         let busy_ms = match self.publisher.depth(queue).await {
             Ok(depth) if depth < DEEP => None,
             // The deeper, the longer until it can have come to these rows.
-            Ok(depth) => Some(PUBLISHED_MS * i64::from(depth / DEEP).min(30)),
+            Ok(depth) => Some(DEEP_MS * i64::from(depth / DEEP).min(30)),
             Err(_) => Some(AWAY_MS),
         };
         Pauses { published_ms: PUBLISHED_MS, busy_ms }
@@ -130,6 +136,7 @@ impl Sweeper {
             return Ok(None);
         }
         let mut found = Found::default();
+        let busy = notify.busy_ms.is_some();
         let token = Uuid::new_v4();
         let mut ended = Vec::new();
         for (lane, pauses) in lanes {
@@ -142,7 +149,9 @@ impl Sweeper {
         // Both lanes at once, so that counters are locked in one order.
         if !ended.is_empty() {
             info!(messages = ended.len(), "came to an end unattended");
-            found.deliveries.extend(outcomes::record(&transaction, &ended).await?);
+            let owed = outcomes::record(&transaction, &ended).await?;
+            // A queue that takes nothing would keep the round waiting; each says when it is looked at.
+            found.deliveries.extend(if busy { Vec::new() } else { owed });
         }
         if notify.busy_ms.is_none() {
             let deliveries = due::deliveries(&transaction, BATCH, notify.published_ms).await?;

@@ -122,6 +122,29 @@ pub(super) fn storable(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic_and_what_is_kept_can_be_stored(
+            body in proptest::collection::vec(any::<u8>(), 0..300), wait in r"[ -~]{0,40}|[0-9]{1,25}",
+            filler in 0..2_usize
+        ) {
+            let body = [body, vec![0xff; filler * KEPT_BYTES]].concat();
+            if let Some(text) = storable(&body) {
+                prop_assert!(!text.is_empty() && text.len() <= KEPT_BYTES && !text.contains('\0'));
+            }
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, wait.parse().unwrap());
+            let asked = retry_after(&headers, Timestamp::UNIX_EPOCH);
+            for attempt in 1..=10 {
+                if let Next::Retry(pause) = answered(503, asked.map(|wait| wait.as_secs())).next(attempt, 0.5) {
+                    prop_assert!(pause <= Duration::from_secs(95_040), "{:?}", pause);
+                }
+            }
+        }
+    }
+
     use super::{Answer, Duration, Failure, KEPT_BYTES, Next, StatusCode, Timestamp, retry_after, storable};
     use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 

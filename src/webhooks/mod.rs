@@ -46,14 +46,14 @@ const RECORD: Duration = Duration::from_secs(2);
 /// [`StartError`] when it cannot listen, or TLS is not set up.
 pub async fn run(parts: Parts) -> Result<(), StartError> {
     let config = &parts.config;
-    broker::check(&config.amqp_url, &parts.topology).await?;
+    broker::check(&parts.nodes, &parts.topology).await?;
     let places = Places::of(config.notify_concurrency);
     let courier = Courier::new(config, parts.clock.clone(), places.endpoint())?;
     let (hurry, give_up) = deadlines(&parts.stop);
     let (outcomes, results) = mpsc::channel(recorder::BATCH);
     let recorder = tokio::spawn(recorder::run(parts.pool.clone(), results, give_up));
     let mut consumer =
-        Consumer::start(&config.amqp_url, &parts.topology, Queue::Notify, PREFETCH, parts.stop.clone());
+        Consumer::start(&parts.nodes, &parts.topology, Queue::Notify, PREFETCH, parts.stop.clone());
     let consuming = consumer.health();
     let checked = ops::check("broker", move || std::future::ready(consuming.problem()));
     wiring::serve_ops(&parts, vec![checked]).await?;

@@ -14,19 +14,33 @@ use super::address::is_allowed;
 #[error("the address is not on the public internet")]
 pub(super) struct AddressRefused;
 
-/// The system's resolver behind [`is_allowed`].
-pub(super) struct PublicOnly {
+/// A resolver behind [`is_allowed`].
+pub(super) struct PublicOnly<R> {
+    /// Who knows the addresses.
+    pub(super) resolver: R,
     /// Networks allowed besides the public internet.
     pub(super) allowed: Arc<[IpNet]>,
 }
 
-impl Resolve for PublicOnly {
+/// The system's resolver.
+pub(super) struct System;
+
+impl Resolve for System {
     fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+impl<R: Resolve> Resolve for PublicOnly<R> {
+    fn resolve(&self, name: Name) -> Resolving {
+        let found = self.resolver.resolve(name);
         let allowed = Arc::clone(&self.allowed);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let usable: Vec<SocketAddr> =
-                found.filter(|address| is_allowed(address.ip(), &allowed)).collect();
+                found.await?.filter(|address| is_allowed(address.ip(), &allowed)).collect();
             if usable.is_empty() {
                 return Err(AddressRefused.into());
             }
@@ -37,11 +51,11 @@ impl Resolve for PublicOnly {
 
 #[cfg(test)]
 mod tests {
-    use super::{AddressRefused, PublicOnly, Resolve};
+    use super::{AddressRefused, PublicOnly, Resolve, System};
 
     async fn resolve(allowed: &str) -> Result<usize, bool> {
-        let resolver =
-            PublicOnly { allowed: allowed.split(' ').filter_map(|net| net.parse().ok()).collect() };
+        let allowed = allowed.split(' ').filter_map(|net| net.parse().ok()).collect();
+        let resolver = PublicOnly { resolver: System, allowed };
         match resolver.resolve("localhost".parse().unwrap()).await {
             Ok(addresses) => Ok(addresses.count()),
             Err(error) => Err(error.is::<AddressRefused>()),

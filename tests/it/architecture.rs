@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 5] = [
     &["domain", "config", "runtime"],
     &["store", "broker", "providers"],
-    &["guard"],
+    &["guard", "audit"],
     &["wiring"],
     &["intake", "delivery", "callbacks", "webhooks", "sweep", "admin", "sandbox", "gateway", "demo"],
 ];

@@ -108,5 +108,5 @@ pub fn corpus_is_judged_no_worse_than_before() {
     // Most of these are declared as codes and have none.
     assert!(practice.0.per_mille() <= 16, "ordinary ones stopped: {:?}", practice.0.wrong);
     assert!(unseen.0.per_mille() <= 5, "ordinary ones stopped: {:?}", unseen.0.kinds);
-    assert!(unseen.1.per_mille() >= 700, "unwanted ones stopped: {:?}", unseen.1.kinds);
+    assert!(unseen.1.per_mille() >= 790, "unwanted ones stopped: {:?}", unseen.1.kinds);
 }

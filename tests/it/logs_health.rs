@@ -80,7 +80,14 @@ const BAD_SETTINGS: [(&str, &[&str]); 20] = [
     ("DATABASE_URL", &["", "nonsense hunter2", "http://user:hunter2@localhost/db"]),
     (
         "AMQP_URL",
-        &["", "nonsense-hunter2", "http://user:hunter2@localhost/", "amqp://user:hunter2@host:port/"],
+        &[
+            "",
+            "nonsense-hunter2",
+            "http://user:hunter2@localhost/",
+            "amqp://user:hunter2@host:port/",
+            "amqp://user:hunter2@one,http://user:hunter2@two",
+            "amqp://user:hunter2@one,",
+        ],
     ),
     ("GATEPOST_SECRET_KEY", &["", "hunter2", "aHVudGVyMg=="]),
     ("GATEPOST_LISTEN", &["8080", "localhost", "127.0.0.1:99999"]),

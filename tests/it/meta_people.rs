@@ -50,6 +50,35 @@ pub async fn a_wish_without_a_number_waits_for_it(services: &Services) {
     assert!(effect.contains("non_essential stopped by provider"), "{effect}");
 }
 
+/// What somebody without a number says of marketing waits as well, and does not undo a STOP that waits.
+pub async fn a_preference_without_a_number_waits_too(services: &Services) {
+    let world = World::new(services).await;
+    let _gateway = world.start(Binary::Gateway).await;
+    let (database, samples) = (world.database().await, samples());
+    let report = async |line: &Line, body| {
+        line.post(&world, &body).await;
+        all_applied(&database).await;
+        line.effect(&database).await
+    };
+    let nameless = |line: &Line, sample: &str| {
+        let mut prefer = line.told(&samples[sample]);
+        let value = &mut prefer["entry"][0]["changes"][0]["value"];
+        value["contacts"] = json!([]);
+        value["user_preferences"][0]["wa_id"] = json!(null);
+        value["user_preferences"][0]["user_id"] = "SA.100200300".into();
+        prefer
+    };
+    let line = Line::open(&database).await;
+    assert_eq!(report(&line, nameless(&line, "user_preferences_stop")).await, "stop_marketing waits");
+    let effect = report(&line, line.told(&samples["status_delivered_no_phone_2026"])).await;
+    assert!(effect.contains("non_essential stopped by provider, knows the number"), "{effect}");
+    let line = Line::open(&database).await;
+    let stop = line.told(&samples["inbound_text_stop_no_phone_2026"]);
+    assert_eq!(report(&line, stop).await, "opt_out waits, heard 1");
+    let effect = report(&line, nameless(&line, "user_preferences_resume")).await;
+    assert_eq!(effect, "opt_out waits, heard 1");
+}
+
 /// Somebody whom Meta spares (131049) is sent nothing but codes for a day: the next send is refused at the door. Nobody is
 /// told, because nobody asked for it; when they do ask, it is told, and has no end any more.
 pub async fn whom_meta_spares_is_spared_for_a_day(services: &Services) {

@@ -285,38 +285,3 @@ pub async fn opt_out_wins_the_race_against_what_waits(services: &Services) {
     assert!(stopped > 0 && begun > 0, "they raced: {begun} begun, {stopped} stopped");
     assert_eq!(world.calls("").await["total"], begun);
 }
-
-/// A person whom Meta names by an id of its own alone is kept with their wish and shown, and the wish is carried out when
-/// a callback tells the number behind the id; from then on it stands for the person.
-pub async fn opt_out_without_a_number_waits_with_meta_too(services: &Services) {
-    const USER: &str = "SA.1234567890123456";
-    let world = World::new(services).await;
-    let _gateway = world.start(Binary::Gateway).await;
-    let (customer, database) = (world.customer().await, world.database().await);
-    let say = async |id: &str, from: Option<&str>, words: &str| {
-        let mut item = json!({"from_user_id": USER, "id": id, "timestamp": now().to_string(), "type": "text",
-            "text": {"body": words}});
-        if let Some(from) = from {
-            item["from"] = from.into();
-        }
-        world.report(&database, &callback(&customer, "messages", &json!([item]))).await;
-    };
-    let unresolved = async || {
-        let list = world.admin(&["suppression", "unresolved", "--account", &customer.account]).await;
-        list["items"].as_array().expect("a list").clone()
-    };
-    say("wamid.1==", None, "STOP").await;
-    assert!(!is_suppressed(&customer, PERSON).await);
-    let waits = unresolved().await;
-    assert_eq!((&waits[0]["sender"], &waits[0]["wish"]), (&json!(USER), &json!("opt_out")));
-    say("wamid.2==", Some(PERSON.trim_start_matches('+')), "Is it open?").await;
-    assert!(is_suppressed(&customer, PERSON).await);
-    assert!(unresolved().await.is_empty());
-    say("wamid.3==", None, "START").await;
-    assert!(!is_suppressed(&customer, PERSON).await);
-    // A preference of somebody who is known by then counts as well.
-    let preference =
-        json!([{"user_id": USER, "category": "marketing_messages", "value": "stop", "timestamp": now()}]);
-    world.report(&database, &callback(&customer, "user_preferences", &preference)).await;
-    assert!(is_suppressed(&customer, PERSON).await);
-}

@@ -2,11 +2,13 @@
 //! blindly.
 
 use futures_util::future::join_all;
+use gatepost::broker::Queue;
 
 use crate::support::eventually;
 use crate::support::meta;
 use crate::support::process::Binary;
 use crate::support::provider::Provider;
+use crate::support::queues::Queues;
 use crate::support::rows::{count, life, wait_for_count};
 use crate::support::services::Services;
 use crate::support::world::World;
@@ -54,6 +56,9 @@ async fn killed_during_the_call(world: &World, phone: &str) -> String {
     let gateway = world.start(Binary::Gateway).await;
     let (customer, database) = (world.customer().await, world.database().await);
     let message = customer.accepted(phone).await;
+    let queues = Queues::of(world).await;
+    let waits = async || (queues.depth(Queue::DeliverStandard).await == 1).then_some(());
+    eventually("its job is in the queue", waits).await;
     gateway.kill().await;
     let deliver = world.start(Binary::Deliver).await;
     eventually("the call is made", async || world.calls_to(phone).await.pop()).await;

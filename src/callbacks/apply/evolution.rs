@@ -99,23 +99,15 @@ async fn hear(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<
     let Update::Inbound { provider_message_id, from, lid, texts, replied_to, at } = update else {
         return Ok(Vec::new());
     };
-    let (account_id, instance_id) = sender;
+    let (account_id, _) = sender;
     let person = Person { number: from.as_deref(), alias: lid.as_deref(), replied_to: replied_to.as_deref() };
     let (recipient, mut owed) = people::number(db, account_id, person).await?;
     if !recipients::hear(db, sender, provider_message_id, recipient.as_deref(), *at).await? {
         return Ok(owed);
     }
     let Some((text, wish)) = wishes::in_texts(db, account_id, texts).await? else { return Ok(owed) };
-    match (recipient, lid) {
-        (Some(recipient), _) => {
-            owed.extend(wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await?);
-        }
-        (None, Some(lid)) => {
-            warn!(account_id, instance_id, ?wish, "somebody whose number is not known asked for it");
-            aliases::keep(db, sender, lid, wish, *at).await?;
-        }
-        (None, None) => {}
-    }
+    let who = (recipient.as_deref(), lid.as_deref());
+    owed.extend(wishes::heed(db, sender, who, (Some(text), wish), *at).await?);
     Ok(owed)
 }
 

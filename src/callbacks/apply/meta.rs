@@ -12,12 +12,13 @@ use super::{Applied, accounts, wishes};
 use crate::callbacks::meta_payload::{self, Payload, Update};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
+use crate::domain::opt_out::Wish;
 use crate::domain::suspicion;
 use crate::store::callbacks::Callback;
 use crate::store::effects::{self, Concerned};
-use crate::store::recipients::{self, Change};
+use crate::store::recipients;
 use crate::store::reports::{Named, Sender};
-use crate::store::{Db, StoreError, aliases, conversations, senders};
+use crate::store::{Db, StoreError, conversations, senders};
 
 /// A report says nothing of the sender's state any more that is older than this when it comes: Meta repeats what was not
 /// taken for days.
@@ -111,26 +112,14 @@ async fn apply_other(
     }
 }
 
-/// A wish about marketing messages. Of somebody whose number is not known it cannot be heeded: sends name numbers.
-async fn prefer(
-    db: &impl Db,
-    (account_id, instance_id): (i64, &str),
-    update: &Update,
-) -> Result<Vec<DeliveryKey>, StoreError> {
+/// A wish about marketing messages, said in WhatsApp's own settings.
+async fn prefer(db: &impl Db, sender: (i64, &str), update: &Update) -> Result<Vec<DeliveryKey>, StoreError> {
     let Update::Preference { wa_id, user_id, stop, at, .. } = update else { return Ok(Vec::new()) };
     let person = Person { number: wa_id.as_deref(), alias: user_id.as_deref(), replied_to: None };
-    let (recipient, mut owed) = people::number(db, account_id, person).await?;
-    let Some(recipient) = recipient else {
-        warn!(account_id, instance_id, stop, "a preference of somebody whose number is not known");
-        return Ok(owed);
-    };
-    let reason = if *stop { "recipient_stopped_marketing" } else { "recipient_resumed_marketing" };
-    let change = Change { account_id, instance_id, recipient: &recipient, text: None, reason, at: Some(*at) };
-    owed.extend(if *stop {
-        recipients::opt_out(db, change, false).await?
-    } else {
-        recipients::opt_in(db, change, false).await?
-    });
+    let (recipient, mut owed) = people::number(db, sender.0, person).await?;
+    let wish = if *stop { Wish::StopMarketing } else { Wish::ResumeMarketing };
+    let who = (recipient.as_deref(), user_id.as_deref());
+    owed.extend(wishes::heed(db, sender, who, (None, wish), *at).await?);
     Ok(owed)
 }
 
@@ -155,15 +144,7 @@ async fn hear(
         conversations::wrote(db, sender, recipient, *at).await?;
     }
     let Some((text, wish)) = wishes::in_texts(db, account_id, texts).await? else { return Ok(owed) };
-    match (recipient, user_id) {
-        (Some(recipient), _) => {
-            owed.extend(wishes::carry_out(db, sender, &recipient, (Some(text), wish), *at).await?);
-        }
-        (None, Some(user_id)) => {
-            warn!(account_id, instance_id, ?wish, "somebody whose number is not known asked for it");
-            aliases::keep(db, sender, user_id, wish, *at).await?;
-        }
-        (None, None) => warn!(account_id, instance_id, ?wish, "somebody without a number asked for it"),
-    }
+    let who = (recipient.as_deref(), user_id.as_deref());
+    owed.extend(wishes::heed(db, sender, who, (Some(text), wish), *at).await?);
     Ok(owed)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use self::accounts::Listening;
@@ -37,10 +38,16 @@ const AGAIN_MS: i64 = 1_000;
 /// … for this long after they arrived: by then the send has been recorded, or the message is not ours.
 const GIVE_UP_SECONDS: i64 = 600;
 
+/// Most callbacks' webhooks that wait for their confirm; beyond it they are left to `sweep`.
+const PUBLISHING: usize = 256;
+/// How long the last of them are waited for at the end.
+const LAST_CONFIRMS: Duration = Duration::from_secs(2);
+
 /// Applies callbacks.
 pub(super) struct Applier {
     pool: Pool,
     publisher: Publisher,
+    publishing: TaskTracker,
     arrived: Arc<Notify>,
     listening: Listening,
 }
@@ -56,7 +63,7 @@ struct Applied {
 
 impl Applier {
     pub(super) fn new(pool: Pool, publisher: Publisher, arrived: Arc<Notify>) -> Self {
-        Self { pool, publisher, arrived, listening: Listening::default() }
+        Self { pool, publisher, publishing: TaskTracker::new(), arrived, listening: Listening::default() }
     }
 
     /// Applies what is due, until `stop`.
@@ -66,11 +73,11 @@ impl Applier {
                 callbacks::take(&self.pool.get().await?, BATCH, LEASE_MS).await
             })
             .await;
-            let Some(taken) = taken else { return };
+            let Some(taken) = taken else { break };
             let more = !taken.is_empty();
             for callback in taken {
                 match self.apply(&callback).await {
-                    Ok(owed) => self.publisher.publish_all(Queue::Notify, Kind::Notify, &owed).await,
+                    Ok(owed) => self.tell(owed),
                     Err(error) if error.is_refusal() && callback.tries >= MOST_TRIES => {
                         self.give_up(&callback, &error).await;
                     }
@@ -82,11 +89,27 @@ impl Applier {
                 continue;
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = self.arrived.notified() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
+        // What was published last is confirmed, or left to sweep, before the connection goes.
+        self.publishing.close();
+        let _ = tokio::time::timeout(LAST_CONFIRMS, self.publishing.wait()).await;
+    }
+
+    /// Publishes owed webhooks without keeping the next callbacks waiting: a queue without a leader takes seconds.
+    fn tell(&self, owed: Vec<DeliveryKey>) {
+        if owed.is_empty() {
+            return;
+        }
+        if self.publishing.len() >= PUBLISHING {
+            counter!("gatepost_publish_failures_total", "queue" => Queue::Notify.key()).increment(1);
+            return;
+        }
+        let publisher = self.publisher.clone();
+        self.publishing.spawn(async move { publisher.publish_all(Queue::Notify, Kind::Notify, &owed).await });
     }
 
     /// What the database refuses again and again is kept, and keeps nobody waiting any more.
@@ -95,7 +118,7 @@ impl Applier {
         error!(account_id, error = %refusal, "a callback is given up; it stays in the table callbacks");
         counter!("gatepost_callbacks_given_up_total").increment(1);
         let settled =
-            async { callbacks::settle(&self.pool.get().await?, account_id, &callback.body_hash, None).await };
+            async { callbacks::give_up(&self.pool.get().await?, account_id, &callback.body_hash).await };
         if let Err(error) = settled.await {
             warn!(account_id, %error, "it is given up later");
         }

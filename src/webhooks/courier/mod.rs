@@ -1,6 +1,8 @@
 //! One attempt: sign, send, read the beginning of the answer, all within one time limit.
 
 #[cfg(test)]
+mod rebinding_tests;
+#[cfg(test)]
 mod tests;
 
 use std::error::Error;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use reqwest::dns::Resolve;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, InvalidHeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
@@ -19,7 +22,7 @@ use crate::runtime::secrets::SecretKey;
 use crate::store::webhooks::{Claim, secret_context};
 use crate::webhooks::address::is_allowed;
 use crate::webhooks::answer::{Answer, Failure, KEPT_BYTES, retry_after, storable};
-use crate::webhooks::resolver::{AddressRefused, PublicOnly};
+use crate::webhooks::resolver::{AddressRefused, PublicOnly, System};
 use crate::webhooks::signature::{SigningKey, sign};
 use crate::wiring::StartError;
 
@@ -54,6 +57,16 @@ impl Courier {
     /// # Errors
     /// [`StartError::Refused`] when TLS is not set up.
     pub(super) fn new(config: &Config, clock: Clock, connections: usize) -> Result<Self, StartError> {
+        Self::with_resolver(config, clock, connections, System)
+    }
+
+    /// As [`Self::new`], with names resolved by `resolver`, whose answers are judged like the system's.
+    fn with_resolver(
+        config: &Config,
+        clock: Clock,
+        connections: usize,
+        resolver: impl Resolve + 'static,
+    ) -> Result<Self, StartError> {
         // Without it, reqwest would panic.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(StartError::Refused(
@@ -68,7 +81,7 @@ impl Courier {
             .no_proxy()
             .referer(false)
             .user_agent(USER_AGENT)
-            .dns_resolver(PublicOnly { allowed: Arc::clone(&allowed) })
+            .dns_resolver(PublicOnly { resolver, allowed: Arc::clone(&allowed) })
             .connect_timeout(MOST_CONNECT.min(config.webhook_timeout))
             .pool_max_idle_per_host(connections)
             .pool_idle_timeout(IDLE_CONNECTION)

@@ -16,7 +16,7 @@ use crate::webhooks::answer::KEPT_BYTES;
 
 const LOOPBACK: &str = "127.0.0.0/8";
 
-fn config(environment: &str, allow: &str, timeout: &str) -> Config {
+pub(super) fn config(environment: &str, allow: &str, timeout: &str) -> Config {
     let lookup = |name: &str| {
         let value = match name {
             "DATABASE_URL" => "postgres://h/d",
@@ -37,7 +37,7 @@ fn courier(config: &Config) -> Courier {
     Courier::new(config, Clock::system(), 4).unwrap()
 }
 
-fn claim(config: &Config, url: &str, secret: &str) -> Claim {
+pub(super) fn claim(config: &Config, url: &str, secret: &str) -> Claim {
     let key = DeliveryKey { account_id: 1, event_id: Uuid::now_v7(), endpoint_id: Uuid::nil() };
     let context = secret_context(key.account_id, key.endpoint_id);
     Claim {
@@ -162,6 +162,28 @@ async fn what_cannot_be_sent_is_told_apart() {
         ("production", "", "https://[::ffff:10.0.0.1]/", Failure::Address),
         ("production", "", "https://[64:ff9b::a00:1]/", Failure::Address),
         ("production", "", "https://localhost/", Failure::Address),
+        ("production", "", "https://127.0.0.1./", Failure::Address),
+        ("production", "", "https://127.1/", Failure::Address),
+        ("production", "", "https://0x7f000001/", Failure::Address),
+        ("production", "", "https://017700000001/", Failure::Address),
+        ("production", "", "https://1%327.0.0.1/", Failure::Address),
+        ("production", "", "https://\u{ff11}\u{ff12}\u{ff17}\u{3002}0.0.1/", Failure::Address),
+        ("production", "", "https://example.com@127.0.0.1/", Failure::Address),
+        ("production", "", "https://example.com:443@127.0.0.1/", Failure::Address),
+        ("production", "", r"https://127.0.0.1\@example.com/", Failure::Address),
+        ("production", "", "https://127.0.0.1#@example.com/", Failure::Address),
+        ("production", "", "https:127.0.0.1/", Failure::Address),
+        ("production", "", "https:///127.0.0.1/", Failure::Address),
+        ("production", "", "https://[::ffff:7f00:1]/", Failure::Address),
+        ("production", "", "https://[0:0:0:0:0:ffff:127.0.0.1]/", Failure::Address),
+        ("production", "", "https://[::127.0.0.1]/", Failure::Address),
+        ("production", "", "https://[2002:7f00:1::]/", Failure::Address),
+        ("production", "", "https://[fe80::1%25eth0]/", Failure::Url),
+        ("production", "", "https://256.0.0.1/", Failure::Url),
+        ("production", "", "https://127.0.0.1.5/", Failure::Url),
+        ("production", "", "https://exa mple.com/", Failure::Url),
+        ("production", "", "javascript:alert(1)", Failure::Url),
+        ("production", "", "file:///etc/passwd", Failure::Url),
         ("development", LOOPBACK, "http://127.0.0.1:1/", Failure::Connect),
     ];
     for (environment, allow, url, expected) in refused {

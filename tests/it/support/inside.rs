@@ -1,6 +1,6 @@
 //! A gateway inside the test's own process, so that its clock can be moved.
 
-use gatepost::broker::Topology;
+use gatepost::broker::{Nodes, Topology};
 use gatepost::config::Config;
 use gatepost::gateway;
 use gatepost::runtime::clock::Clock;
@@ -28,9 +28,10 @@ impl InsideGateway {
             |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let config = Config::read(&lookup).expect("the settings of a world are valid");
         let pool = Pool::new(&config.database_url, config.database_connections).expect("an address");
+        let nodes = Nodes::parse(&config.amqp_url).expect("addresses");
         let topology = Topology::new(&config.queue_prefix);
         let stop = CancellationToken::new();
-        let parts = Parts { config, pool, topology, clock, stop: stop.clone() };
+        let parts = Parts { config, pool, nodes, topology, clock, stop: stop.clone() };
         tokio::spawn(async move { gateway::run(parts).await.expect("the gateway runs") });
         super::eventually("the gateway listens", async || TcpStream::connect(&address).await.ok()).await;
         Self { url: format!("http://{address}"), stop }

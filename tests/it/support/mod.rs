@@ -1,9 +1,12 @@
 //! What the tests are made of.
 
+pub mod cluster;
 pub mod codes;
 pub mod desk;
+pub mod epmd;
 pub mod evolution;
 pub mod inside;
+pub mod ledger;
 pub mod line;
 pub mod meta;
 pub mod meta_stage;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// Which binary, with its arguments.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
     Gateway,
     Deliver,
@@ -91,6 +91,11 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The port of its ops listener.
+    pub fn ops_port(&self) -> u16 {
+        self.ops
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         if let Some(pid) = self.child.id() {
@@ -107,6 +112,28 @@ impl Process {
 
     /// Ends it as a crash would: `kill -9`.
     pub async fn kill(mut self) {
-        self.child.kill().await.expect("a running child can be killed");
+        self.kill_now().await;
+    }
+
+    /// As [`Self::kill`], for one that is replaced in its place.
+    pub async fn kill_now(&mut self) {
+        self.child.kill().await.expect("a child can be killed");
+    }
+
+    /// Whether it runs no more.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_some()
+    }
+
+    /// The end of what it has logged.
+    pub fn log_end(&self) -> String {
+        let log = self.log();
+        let skipped = log.lines().count().saturating_sub(20);
+        log.lines().skip(skipped).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Its id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,19 +13,36 @@ use tokio_util::sync::CancellationToken;
 use super::services::free_port;
 use super::world::World;
 
+/// How what is sent gets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Passing,
+    Stalled,
+    /// Each piece of up to 16 KiB comes so much later.
+    Slow(Duration),
+}
+
 /// Passes connections on to a target until it is told not to. Dropping it cuts it.
 pub struct Proxy {
     address: SocketAddr,
     target: SocketAddr,
-    stalled: watch::Sender<bool>,
+    flow: watch::Sender<Flow>,
+    /// Counts the times that all connections were reset.
+    resets: watch::Sender<u64>,
     serving: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
 impl Proxy {
     /// A working proxy on a free port.
     pub async fn start(target: SocketAddr) -> Self {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let mut proxy = Self { address, target, stalled: watch::Sender::new(false), serving: None };
+        Self::start_at(free_port(), target).await
+    }
+
+    /// A working proxy on that port.
+    pub async fn start_at(port: u16, target: SocketAddr) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (flow, resets) = (watch::Sender::new(Flow::Passing), watch::Sender::new(0));
+        let mut proxy = Self { address, target, flow, resets, serving: None };
         proxy.heal().await;
         proxy
     }
@@ -55,16 +73,27 @@ impl Proxy {
 
     /// Accepts connections, but passes nothing on, in either direction; what is under way is kept until it heals.
     pub fn stall(&mut self) {
-        self.stalled.send_replace(true);
+        self.flow.send_replace(Flow::Stalled);
     }
 
-    /// Works again, after a cut or a stall.
+    /// Passes everything on, but so much later.
+    pub fn slow(&mut self, delay: Duration) {
+        self.flow.send_replace(Flow::Slow(delay));
+    }
+
+    /// Ends the connections that there are with a reset, and goes on.
+    pub fn reset(&mut self) {
+        self.resets.send_modify(|count| *count += 1);
+    }
+
+    /// Works again, after a cut, a stall or slowness.
     pub async fn heal(&mut self) {
-        self.stalled.send_replace(false);
+        self.flow.send_replace(Flow::Passing);
         if self.serving.is_none() {
             let listener = TcpListener::bind(self.address).await.expect("the port is still free");
             let stop = CancellationToken::new();
-            let task = tokio::spawn(serve(listener, self.target, self.stalled.subscribe(), stop.clone()));
+            let trouble = (self.flow.subscribe(), self.resets.subscribe());
+            let task = tokio::spawn(serve(listener, self.target, trouble, stop.clone()));
             self.serving = Some((stop, task));
         }
     }
@@ -78,18 +107,15 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    target: SocketAddr,
-    stalled: watch::Receiver<bool>,
-    stop: CancellationToken,
-) {
+type Trouble = (watch::Receiver<Flow>, watch::Receiver<u64>);
+
+async fn serve(listener: TcpListener, target: SocketAddr, trouble: Trouble, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             Ok((client, _)) = listener.accept() => {
-                connections.spawn(relay(client, target, stalled.clone()));
+                connections.spawn(connect(client, target, trouble.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -98,21 +124,37 @@ async fn serve(
     connections.shutdown().await;
 }
 
-/// Ends with the first error in either direction; both ends then see their connection closed.
-async fn relay(
+/// Serves one connection until it ends or is reset.
+async fn connect(
     mut client: TcpStream,
     target: SocketAddr,
-    mut stalled: watch::Receiver<bool>,
+    (mut flow, mut resets): Trouble,
 ) -> io::Result<()> {
-    released(&mut stalled).await;
+    resets.mark_unchanged();
+    released(&mut flow).await;
     let mut server = TcpStream::connect(target).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
+    tokio::select! {
+        ended = relay(&mut client, &mut server, flow) => return ended,
+        _ = resets.changed() => {}
+    }
+    // Closed with nothing lingering, a socket sends a reset.
+    client.set_zero_linger()?;
+    server.set_zero_linger()
+}
+
+/// Ends with the first error in either direction; both ends then see their connection closed.
+async fn relay(
+    client: &mut TcpStream,
+    server: &mut TcpStream,
+    flow: watch::Receiver<Flow>,
+) -> io::Result<()> {
     let (client_reads, client_writes) = client.split();
     let (server_reads, server_writes) = server.split();
     tokio::try_join!(
-        pump(client_reads, server_writes, stalled.clone()),
-        pump(server_reads, client_writes, stalled.clone()),
+        pump(client_reads, server_writes, flow.clone()),
+        pump(server_reads, client_writes, flow.clone()),
     )?;
     Ok(())
 }
@@ -120,12 +162,19 @@ async fn relay(
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut stalled: watch::Receiver<bool>,
+    mut flow: watch::Receiver<Flow>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let count = from.read(&mut buffer).await?;
-        released(&mut stalled).await;
+        let slow = match *flow.borrow() {
+            Flow::Slow(delay) => Some(delay),
+            Flow::Passing | Flow::Stalled => None,
+        };
+        if let Some(delay) = slow {
+            tokio::time::sleep(delay).await;
+        }
+        released(&mut flow).await;
         if count == 0 {
             return to.shutdown().await;
         }
@@ -134,6 +183,6 @@ async fn pump(
 }
 
 /// Waits for the end of a stall. An error means that the proxy is gone, and this task will be soon.
-async fn released(stalled: &mut watch::Receiver<bool>) {
-    let _ = stalled.wait_for(|stalled| !stalled).await;
+async fn released(flow: &mut watch::Receiver<Flow>) {
+    let _ = flow.wait_for(|flow| *flow != Flow::Stalled).await;
 }

@@ -31,6 +31,20 @@ impl Queues {
         Self { channel, topology: Topology::new(&world.prefix), _connection: connection }
     }
 
+    /// As [`Self::of`], once somebody has declared the queues of a broker that lost them.
+    pub async fn declared_again(world: &World) -> Self {
+        eventually("the queues are declared again", async || {
+            let queues = Self::of(world).await;
+            for queue in Queue::ALL {
+                let name = queues.topology.queue(queue).into();
+                let passive = QueueDeclareOptions::durable().passive();
+                queues.channel.queue_declare(name, passive, FieldTable::default()).await.ok()?;
+            }
+            Some(queues)
+        })
+        .await
+    }
+
     /// How many jobs wait.
     pub async fn depth(&self, queue: Queue) -> u32 {
         let declare = self.channel.queue_declare(

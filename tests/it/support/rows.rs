@@ -94,3 +94,34 @@ pub async fn message_under_way(
     let params: [&(dyn ToSql + Sync); 4] = [&account_id, &instance_id, &recipient, &provider_id];
     database.query_one(sql, &params).await.expect("it can be made").get(0)
 }
+
+/// All rows of all tables, as text, a table's name before them; bytes as hexadecimal digits.
+pub async fn dump(database: &Client) -> String {
+    let tables =
+        "select table_name::text from information_schema.tables where table_schema = 'public' order by 1";
+    let mut text = String::new();
+    for row in database.query(tables, &[]).await.expect("the catalogue can be read") {
+        let table: String = row.get(0);
+        let rows =
+            format!("select coalesce(string_agg(t::text, E'\\n' order by t::text), '') from {table} t");
+        text.push_str(&format!("\n{table}\n"));
+        text.push_str(database.query_one(&rows, &[]).await.expect("a table can be read").get(0));
+    }
+    text
+}
+
+/// All rows of an account's in all tables that have tenants, as text, a table's name before them.
+pub async fn dump_of(database: &Client, account_id: i64) -> String {
+    let tables = "select table_name::text from information_schema.columns
+        where table_schema = 'public' and column_name = 'account_id' order by 1";
+    let mut text = String::new();
+    for row in database.query(tables, &[]).await.expect("the catalogue can be read") {
+        let table: String = row.get(0);
+        let rows = format!(
+            "select coalesce(string_agg(t::text, E'\\n' order by t::text), '') from {table} t where account_id = $1"
+        );
+        text.push_str(&format!("\n{table}\n"));
+        text.push_str(database.query_one(&rows, &[&account_id]).await.expect("a table can be read").get(0));
+    }
+    text
+}

@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use server::{Postgres, RabbitMq};
+pub use local::Process as LocalServer;
+pub use server::{Postgres, RabbitMq, RabbitMqKind};
 
-use server::{PostgresKind, RabbitMqKind, probe};
+use server::{PostgresKind, probe};
 
 /// How the servers are had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,10 +150,23 @@ pub fn free_port() -> u16 {
 /// Path of the helper that all of the project uses.
 const HELPER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
 
+/// Whether the servers' binaries are installed, however the shared servers are had.
+pub async fn is_installed() -> bool {
+    let mut way = tokio::process::Command::new(HELPER);
+    way.arg("way").env("GATEPOST_SERVICES", "local").stdin(Stdio::null()).stdout(Stdio::null());
+    way.status().await.unwrap_or_else(|error| panic!("{HELPER}: {error}")).success()
+}
+
 /// What the helper prints, run without some variables of the environment. Panics when it fails; it has said why then.
 async fn helper(arguments: &[&str], without: &[&str]) -> String {
+    helper_with(arguments, without, &[]).await
+}
+
+/// As [`helper`], with these variables besides.
+async fn helper_with(arguments: &[&str], without: &[&str], with: &[(&str, &str)]) -> String {
     let mut command = Command::new(HELPER);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.envs(with.iter().copied());
     for name in without {
         command.env_remove(name);
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -11,7 +12,7 @@ use super::local::Process;
 use super::{Way, free_port};
 
 /// How long a server may take to its first answer. RabbitMQ in a container on two busy cores takes some 15 s.
-const START: Duration = Duration::from_secs(90);
+pub(super) const START: Duration = Duration::from_secs(90);
 /// How long one attempt to connect may take.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long a clean stop may take before the server is killed.
@@ -119,14 +120,43 @@ enum Backing {
 impl<K: Kind> Server<K> {
     /// Starts a server on a free port and waits until it answers. Panics with its log if it does not.
     pub async fn start(way: Way) -> Self {
+        Self::start_in(way, |_| {}).await
+    }
+
+    /// As [`Self::start`]; the folder that will hold a private server's data is prepared first.
+    pub async fn start_in(way: Way, prepare: impl FnOnce(&Path)) -> Self {
         let (port, password) = (free_port(), format!("{:032x}", rand::random::<u128>()));
         let backing = match way.for_own_servers().await {
             Way::Containers => Backing::Container(Box::new(Container::create::<K>(port, &password).await)),
-            Way::Urls | Way::Local => Backing::Local(Process::create::<K>(port, &password).await),
+            Way::Urls | Way::Local => Backing::Local(Process::create::<K>(port, &password, None).await),
         };
+        if let Backing::Local(process) = &backing {
+            prepare(&process.data());
+        }
         let mut server = Self { port, url: K::url(port, &password), backing, kind: PhantomData };
         server.launch().await;
         server
+    }
+
+    /// Whether it runs from installed binaries, which backups need.
+    pub fn is_local(&self) -> bool {
+        matches!(self.backing, Backing::Local(_))
+    }
+
+    /// A server with a base backup of this one, not started: [`Server::recover`] does.
+    pub async fn backed_up(&self) -> Self {
+        let Backing::Local(process) = &self.backing else { panic!("no backups of containers") };
+        let port = free_port();
+        let backing = Backing::Local(process.backed_up::<K>(self.port, port).await);
+        let url = self.url.replace(&format!(":{}/", self.port), &format!(":{port}/"));
+        Self { port, url, backing, kind: PhantomData }
+    }
+
+    /// Starts a base backup at that moment, by the WAL in `archive`, and waits until it answers.
+    pub async fn recover(&mut self, archive: &str, moment: &str) {
+        let Backing::Local(process) = &self.backing else { panic!("a base backup is never a container") };
+        process.recover(archive, moment).await;
+        self.launch().await;
     }
 
     /// The URL; the same for the server's whole life.
@@ -154,6 +184,25 @@ impl<K: Kind> Server<K> {
     pub async fn restart(&mut self) {
         self.stop().await;
         self.launch().await;
+    }
+
+    /// Runs one of the server's own tools for it; gives what it prints.
+    ///
+    /// # Errors
+    /// What the tool said; a container's tools are not at hand.
+    pub async fn tool(&self, command: &[&str]) -> Result<String, String> {
+        match &self.backing {
+            Backing::Container(_) => Err("a container's tools are not at hand".to_owned()),
+            Backing::Local(process) => process.tool(command).await,
+        }
+    }
+
+    /// Removes the data of a server that was killed: it starts again as a new one, with the same URL.
+    pub fn wipe(&mut self) {
+        match &mut self.backing {
+            Backing::Container(_) => panic!("the data of a container goes with it"),
+            Backing::Local(process) => process.wipe(),
+        }
     }
 
     /// Ends the server and removes its data, without blocking the thread as dropping it does.

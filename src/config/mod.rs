@@ -1,15 +1,24 @@
 //! Settings: read from the environment once, at start. A bad or missing one stops the start by name.
 
+mod commands;
+#[cfg(test)]
+mod tests;
+mod values;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+pub use commands::{AdminConfig, DemoConfig, SandboxConfig, database_url, ops_listen};
+
 use crate::runtime::secrets::SecretKey;
+use values::{
+    count, environment_kind, invalid, millis, networks, parsed, queue_prefix, required, secret_key,
+};
 
 /// A setting that is missing or not understood.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +72,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Config {
     /// `DATABASE_URL`: a Postgres address.
     pub database_url: Hidden,
-    /// `AMQP_URL`: a RabbitMQ address.
+    /// `AMQP_URL`: a RabbitMQ's address, or those of a cluster's nodes with commas between.
     pub amqp_url: Hidden,
     /// `GATEPOST_LISTEN`: where customers and providers reach the gateway.
     pub listen: SocketAddr,
@@ -117,6 +126,12 @@ pub struct Config {
     pub codes_per_day: u32,
     /// `GATEPOST_KEY_REFUSALS_PER_SECOND`: requests a second that may be refused, or only be checked, to one key.
     pub key_refusals_per_second: u32,
+    /// `GATEPOST_WRONG_KEYS_PER_MINUTE`: wrong keys a minute that are answered to one client address.
+    pub wrong_keys_per_minute: u32,
+    /// `GATEPOST_TRUSTED_PROXIES`: networks of the proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `GATEPOST_OPEN_SENDS`: how many sends a gateway works on at once; further ones are refused.
+    pub open_sends: usize,
     /// `GATEPOST_CACHE_MS`: how long accounts and keys are remembered where a change's notice is lost.
     pub cache_ttl: Duration,
 }
@@ -170,7 +185,7 @@ impl Config {
             queue_prefix: queue_prefix(lookup)?,
             meta_app_secret: lookup("GATEPOST_META_APP_SECRET").map(Hidden),
             meta_verify_token: lookup("GATEPOST_META_VERIFY_TOKEN").map(Hidden),
-            webhook_allow: networks(lookup)?,
+            webhook_allow: networks(lookup, "GATEPOST_WEBHOOK_ALLOW")?,
             environment: environment_kind(lookup)?,
             database_connections: count(lookup, "GATEPOST_DATABASE_CONNECTIONS", 8)?,
             deliver_concurrency: count(lookup, "GATEPOST_DELIVER_CONCURRENCY", 256)?,
@@ -178,7 +193,7 @@ impl Config {
             notify_concurrency: count(lookup, "GATEPOST_NOTIFY_CONCURRENCY", 256)?,
             webhook_timeout: millis("GATEPOST_WEBHOOK_TIMEOUT_MS", 15_000)?,
             body_timeout: millis("GATEPOST_BODY_TIMEOUT_MS", 10_000)?,
-            accept_due: millis("GATEPOST_ACCEPT_DUE_MS", 10_000)?,
+            accept_due: millis("GATEPOST_ACCEPT_DUE_MS", 4_000)?,
             lease: millis("GATEPOST_LEASE_MS", 30_000)?,
             unknown_deadline: millis("GATEPOST_UNKNOWN_DEADLINE_MS", 600_000)?,
             sweep_interval: millis("GATEPOST_SWEEP_INTERVAL_MS", 250)?,
@@ -189,202 +204,10 @@ impl Config {
             codes_per_ten_minutes: number("GATEPOST_CODES_PER_TEN_MINUTES", 5)?,
             codes_per_day: number("GATEPOST_CODES_PER_DAY", 15)?,
             key_refusals_per_second: number("GATEPOST_KEY_REFUSALS_PER_SECOND", 100)?,
+            wrong_keys_per_minute: number("GATEPOST_WRONG_KEYS_PER_MINUTE", 60)?,
+            trusted_proxies: networks(lookup, "GATEPOST_TRUSTED_PROXIES")?,
+            open_sends: count(lookup, "GATEPOST_OPEN_SENDS", 1_024)?,
             cache_ttl: millis("GATEPOST_CACHE_MS", 5_000)?,
         })
-    }
-}
-
-fn invalid<T>(name: &'static str, expected: &'static str) -> Result<T, ConfigError> {
-    Err(ConfigError::Invalid { name, expected })
-}
-
-fn required(lookup: Lookup<'_>, name: &'static str) -> Result<Hidden, ConfigError> {
-    lookup(name).map(Hidden).ok_or(ConfigError::Missing(name))
-}
-
-fn parsed<T: FromStr>(
-    lookup: Lookup<'_>,
-    name: &'static str,
-    expected: &'static str,
-) -> Result<Option<T>, ConfigError> {
-    match lookup(name) {
-        None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| ConfigError::Invalid { name, expected }),
-    }
-}
-
-fn count(lookup: Lookup<'_>, name: &'static str, default: usize) -> Result<usize, ConfigError> {
-    match parsed(lookup, name, "a whole number from 1 to 10000")? {
-        None => Ok(default),
-        Some(number) if (1..=10_000).contains(&number) => Ok(number),
-        Some(_) => invalid(name, "a whole number from 1 to 10000"),
-    }
-}
-
-fn millis(lookup: Lookup<'_>, name: &'static str, default: u64) -> Result<Duration, ConfigError> {
-    match parsed(lookup, name, "milliseconds from 1 to 86400000")? {
-        None => Ok(Duration::from_millis(default)),
-        Some(number) if (1..=86_400_000).contains(&number) => Ok(Duration::from_millis(number)),
-        Some(_) => invalid(name, "milliseconds from 1 to 86400000"),
-    }
-}
-
-fn secret_key(lookup: Lookup<'_>) -> Result<SecretKey, ConfigError> {
-    let name = "GATEPOST_SECRET_KEY";
-    let text = lookup(name).ok_or(ConfigError::Missing(name))?;
-    SecretKey::from_base64(&text).ok_or(ConfigError::Invalid {
-        name,
-        expected: "32 bytes in base64, as `openssl rand -base64 32` makes them",
-    })
-}
-
-fn queue_prefix(lookup: Lookup<'_>) -> Result<String, ConfigError> {
-    let prefix = lookup("GATEPOST_QUEUE_PREFIX").unwrap_or_else(|| "gatepost.".to_owned());
-    let fits = prefix.len() <= 64 && prefix.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    if fits { Ok(prefix) } else { invalid("GATEPOST_QUEUE_PREFIX", "at most 64 of a-z A-Z 0-9 . _ -") }
-}
-
-fn networks(lookup: Lookup<'_>) -> Result<Vec<IpNet>, ConfigError> {
-    let name = "GATEPOST_WEBHOOK_ALLOW";
-    let expected = "networks like 127.0.0.0/8,10.1.0.0/16";
-    let text = lookup(name).unwrap_or_default();
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(|part| part.parse().map_err(|_| ConfigError::Invalid { name, expected }))
-        .collect()
-}
-
-fn environment_kind(lookup: Lookup<'_>) -> Result<Environment, ConfigError> {
-    match lookup("GATEPOST_ENV").as_deref() {
-        None | Some("production") => Ok(Environment::Production),
-        Some("development") => Ok(Environment::Development),
-        Some(_) => invalid("GATEPOST_ENV", "development or production"),
-    }
-}
-
-/// What the operator's commands need: no broker.
-#[derive(Clone, Debug)]
-pub struct AdminConfig {
-    /// `DATABASE_URL`.
-    pub database_url: Hidden,
-    /// `GATEPOST_SECRET_KEY`.
-    pub secret_key: SecretKey,
-    /// `GATEPOST_ENV`.
-    pub environment: Environment,
-}
-
-impl AdminConfig {
-    /// # Errors
-    /// [`ConfigError`] naming the first variable that is missing or not valid.
-    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            database_url: database_url(lookup)?,
-            secret_key: secret_key(lookup)?,
-            environment: environment_kind(lookup)?,
-        })
-    }
-}
-
-/// What the sandbox provider needs: neither database nor broker.
-#[derive(Clone, Debug)]
-pub struct SandboxConfig {
-    /// `GATEPOST_META_APP_SECRET`: the key its callbacks are signed with.
-    pub meta_app_secret: Option<Hidden>,
-    /// `GATEPOST_ENV`.
-    pub environment: Environment,
-}
-
-impl SandboxConfig {
-    /// # Errors
-    /// [`ConfigError`] naming the variable that is not valid.
-    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            meta_app_secret: lookup("GATEPOST_META_APP_SECRET").map(Hidden),
-            environment: environment_kind(lookup)?,
-        })
-    }
-}
-
-/// What the demo needs: it makes up everything else itself.
-#[derive(Clone, Debug)]
-pub struct DemoConfig {
-    /// `DATABASE_URL`.
-    pub database_url: Hidden,
-    /// `AMQP_URL`.
-    pub amqp_url: Hidden,
-}
-
-impl DemoConfig {
-    /// # Errors
-    /// [`ConfigError`] naming the variable that is missing.
-    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { database_url: database_url(lookup)?, amqp_url: required(lookup, "AMQP_URL")? })
-    }
-}
-
-/// `DATABASE_URL`, all that a migration needs.
-///
-/// # Errors
-/// [`ConfigError`] where it is not set.
-pub fn database_url(lookup: Lookup<'_>) -> Result<Hidden, ConfigError> {
-    required(lookup, "DATABASE_URL")
-}
-
-/// `GATEPOST_OPS_LISTEN`, all that a health check needs.
-///
-/// # Errors
-/// [`ConfigError`] where it is not set, or no address.
-pub fn ops_listen(lookup: Lookup<'_>) -> Result<SocketAddr, ConfigError> {
-    let name = "GATEPOST_OPS_LISTEN";
-    parsed(lookup, name, "an address like 127.0.0.1:9090")?.ok_or(ConfigError::Missing(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Config, Environment};
-
-    fn read(changes: &[(&str, Option<&str>)]) -> Result<Config, String> {
-        let lookup = |name: &str| match changes.iter().find(|(changed, _)| *changed == name) {
-            Some((_, value)) => value.map(str::to_owned),
-            None => match name {
-                "DATABASE_URL" => Some("postgres://u:secret-pw@h/d".into()),
-                "AMQP_URL" => Some("amqp://h".into()),
-                "GATEPOST_SECRET_KEY" => Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()),
-                _ => None,
-            },
-        };
-        Config::read(&lookup).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn three_settings_are_enough_and_production_is_the_default() {
-        let config = read(&[]).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.environment, Environment::Production);
-        assert!(!format!("{config:?}").contains("secret-pw"));
-    }
-
-    #[test]
-    fn a_bad_setting_is_named() {
-        let cases = [
-            ("DATABASE_URL", None),
-            ("AMQP_URL", None),
-            ("GATEPOST_SECRET_KEY", None),
-            ("GATEPOST_SECRET_KEY", Some("short")),
-            ("GATEPOST_LISTEN", Some("8080")),
-            ("GATEPOST_OPS_LISTEN", Some("x")),
-            ("GATEPOST_QUEUE_PREFIX", Some("a b")),
-            ("GATEPOST_WEBHOOK_ALLOW", Some("127.0.0.1/99")),
-            ("GATEPOST_ENV", Some("staging")),
-            ("GATEPOST_DATABASE_CONNECTIONS", Some("0")),
-            ("GATEPOST_PROVIDER_TIMEOUT_MS", Some("-1")),
-            ("GATEPOST_CODES_PER_DAY", Some("0")),
-            ("GATEPOST_KEY_REFUSALS_PER_SECOND", Some("many")),
-        ];
-        for (name, value) in cases {
-            let error = read(&[(name, value)]).unwrap_err();
-            assert!(error.starts_with(name), "{name}: {error}");
-        }
     }
 }
