@@ -24,8 +24,16 @@ impl Held {
         Self { transaction, watcher }
     }
 
-    /// Commits, once a statement of the product's waits for the rows.
-    async fn commit_when_waited_for(self) {
+    /// A whole table, which nobody else can even read.
+    async fn all_of(world: &World, table: &str) -> Self {
+        let [transaction, watcher] = [connect(&world.database_url).await, connect(&world.database_url).await];
+        let lock = format!("begin; lock table {table} in access exclusive mode");
+        transaction.batch_execute(&lock).await.expect("the table is locked");
+        Self { transaction, watcher }
+    }
+
+    /// Until a statement of the product's waits for what is held.
+    async fn until_waited_for(&self) {
         let waiting = "select count(*) from pg_stat_activity
                        where datname = current_database() and wait_event_type = 'Lock' and application_name = 'gatepost'";
         eventually("somebody waits for the rows", async || {
@@ -33,7 +41,16 @@ impl Held {
             (row.get::<_, i64>(0) > 0).then_some(())
         })
         .await;
+    }
+
+    async fn commit(self) {
         self.transaction.batch_execute("commit").await.expect("it is committed");
+    }
+
+    /// Commits, once a statement of the product's waits for the rows.
+    async fn commit_when_waited_for(self) {
+        self.until_waited_for().await;
+        self.commit().await;
     }
 }
 
@@ -55,6 +72,31 @@ async fn send_during(world: &World, customer: &Customer, change: &str, key: Opti
     held.commit_when_waited_for().await;
     let answer = sending.await.expect("it does not panic");
     (answer.status, answer.error().to_owned())
+}
+
+/// Counters that somebody else opens between a commit's lock, which found none, and its look at them are not counted on
+/// unlocked: it waits for who holds them, and of one last place it takes none.
+pub async fn contention_over_new_counters_loses_no_place(services: &Services) {
+    let world = World::new(services).await;
+    let _gateway = world.start(Binary::Gateway).await;
+    // The statements are prepared before the transaction begins.
+    world.customer().await.accepted("+966500010001").await;
+    let customer = world.customer().await;
+    world.admin(&["account", "set-limits", &customer.account, "--daily", "1", "--monthly", "1"]).await;
+
+    let between = Held::all_of(&world, "suppressions").await;
+    let sending = tokio::spawn(answer(customer.request(&customer.message("+966500010001"))));
+    between.until_waited_for().await;
+    let open = "insert into quota_usage (account_id, period, starts_on) values ($1, 'day', (now() at time zone 'utc')::date),
+                ($1, 'month', date_trunc('month', now() at time zone 'utc')::date)";
+    world.database().await.execute(open, &[&customer.account_id]).await.expect("the counters are opened");
+    let full = format!("update quota_usage set used = 1 where account_id = {}", customer.account_id);
+    let held = Held::new(&world, &full).await;
+    between.commit().await;
+    held.commit_when_waited_for().await;
+
+    let answer = sending.await.expect("it does not panic");
+    assert_eq!((answer.status, answer.error()), (429, "daily_message_limit_exceeded"), "{}", answer.text);
 }
 
 /// An acceptance adds to what the counters have become meanwhile, in the day and in the month, with and without an

@@ -235,6 +235,7 @@ fn main() {
         prefer_wait::prefer_wait_ends_in_time,
         prefer_wait::prefer_wait_is_ignored_where_it_means_nothing,
         contention::contention_loses_no_acceptance,
+        contention::contention_over_new_counters_loses_no_place,
         contention::contention_loses_no_pacing_slot,
         contention::contention_loses_no_returned_place,
         delivery::a_job_delivered_twice_makes_one_call,

@@ -3,15 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use jiff::civil::Date;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::counters::{Counters, LOCK, Locked};
 use super::{Draft, Keys, NewMessage, column, of};
+use crate::domain::account::Periods;
 use crate::domain::instance::Connection;
 use crate::domain::purpose::Purpose;
 use crate::domain::rules::Counter;
 use crate::domain::seen::Seen;
+use crate::store::quota::USED;
 use crate::store::{Pipeline, Session, Step, StoreError};
 
 /// What is counted: the counter, and whose count it is.
@@ -39,7 +41,7 @@ pub enum Contact {
 /// What the database knows of a draft's circumstances.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// What is used of the day and of the month; `None`: not counted yet.
+    /// What is used of the day and of the month, both locked; `None`: there was no counter to lock yet.
     pub used: Option<(i32, i32)>,
     /// The idempotency key was taken meanwhile.
     pub duplicate: bool,
@@ -91,17 +93,9 @@ impl Subject {
     }
 }
 
-const LOCK: &str = "-- acceptance.lock
-select from (select distinct * from unnest($1::int8[], $2::text[], $3::date[]) as w(account_id, period, starts_on)) w
-join quota_usage q on q.account_id = w.account_id and q.period = w.period and q.starts_on = w.starts_on
-order by q.account_id, q.period, q.starts_on
-for update of q";
-
 /// The statement's own time counts, not the transaction's: it may have waited for the locks.
 const FACTS: &str = "-- acceptance.facts
 select
-    (select q.used from quota_usage q where q.account_id = i.account_id and q.period = 'day' and q.starts_on = i.day),
-    (select q.used from quota_usage q where q.account_id = i.account_id and q.period = 'month' and q.starts_on = i.month),
     i.idempotency_key is not null and exists (select from idempotency_keys k where k.account_id = i.account_id and k.key = i.idempotency_key
             and k.created_at >= statement_timestamp() - interval '24 hours'),
     exists (select from suppressions s where s.account_id = i.account_id and s.recipient = i.recipient
@@ -121,9 +115,9 @@ select
     n.interval_us,
     n.paused_at is not null,
     n.connection
-from unnest($1::int8[], $2::date[], $3::date[], $4::text[], $5::text[], $6::int8[], $7::text[], $8::text[])
+from unnest($1::int8[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::text[])
      with ordinality
-     as i(account_id, day, month, instance_id, recipient, recipient_key, purpose, idempotency_key, ord)
+     as i(account_id, instance_id, recipient, recipient_key, purpose, idempotency_key, ord)
 left join instances n on n.account_id = i.account_id and n.instance_id = i.instance_id
 order by i.ord";
 
@@ -141,14 +135,15 @@ cross join lateral (
 /// # Errors
 /// [`StoreError`]; then nothing is locked.
 pub async fn gather<'a>(session: &'a mut Session, drafts: &[Draft]) -> Result<Gathered<'a>, StoreError> {
-    let quota = Quota::of(drafts);
+    let counters = Counters::of(drafts);
     let (asked, subjects) = (Asked::of(drafts), Subjects::of(drafts));
-    let lock: [&(dyn ToSql + Sync); 3] = [&quota.accounts, &quota.periods, &quota.starts];
-    let (facts, seen) = (asked.params(), subjects.params());
+    let (lock, facts, seen) = (counters.params(), asked.params(), subjects.params());
     let steps = [Step::new(LOCK, &lock), Step::new(FACTS, &facts), Step::new(SEEN, &seen)];
     let (pipeline, mut rows) = session.begin_with(&steps).await?;
     let (seen, facts) = (rows.pop().unwrap_or_default(), rows.pop().unwrap_or_default());
-    let known = facts.iter().map(read_known).collect::<Result<Vec<_>, _>>()?;
+    let locked = Locked::read(&rows.pop().unwrap_or_default());
+    let known = drafts.iter().zip(&facts).map(|(draft, row)| read_known(row, locked.of(draft)));
+    let known = known.collect::<Result<Vec<_>, _>>()?;
     let mut seen = subjects.read(&seen);
     if let Some(strangers) = Subjects::of_strangers(drafts, &known) {
         let rows = pipeline.run(&[Step::new(SEEN, &strangers.params())]).await?;
@@ -164,10 +159,15 @@ pub async fn gather<'a>(session: &'a mut Session, drafts: &[Draft]) -> Result<Ga
 pub async fn look(session: &Session, draft: &Draft) -> Result<(Known, HashMap<Subject, Seen>), StoreError> {
     let drafts = std::slice::from_ref(draft);
     let (asked, subjects) = (Asked::of(drafts), Subjects::of(drafts));
+    let Periods { day, month, .. } = &draft.periods;
+    let used: [&(dyn ToSql + Sync); 3] = [&draft.account_id, day, month];
     let (facts, seen) = (asked.params(), subjects.params());
-    let mut rows = session.pipelined(&[Step::new(FACTS, &facts), Step::new(SEEN, &seen)]).await?;
+    let steps = [Step::new(USED, &used), Step::new(FACTS, &facts), Step::new(SEEN, &seen)];
+    let mut rows = session.pipelined(&steps).await?;
     let (seen, facts) = (rows.pop().unwrap_or_default(), rows.pop().unwrap_or_default());
-    let known = facts.first().map(read_known).transpose()?.ok_or(StoreError::Value("facts"))?;
+    let used = rows.pop().unwrap_or_default().first().map(|row| (row.get(0), row.get(1)));
+    let known =
+        facts.first().map(|row| read_known(row, used)).transpose()?.ok_or(StoreError::Value("facts"))?;
     let mut seen = subjects.read(&seen);
     if let Some(strangers) = Subjects::of_strangers(drafts, std::slice::from_ref(&known)) {
         let rows = session.pipelined(&[Step::new(SEEN, &strangers.params())]).await?;
@@ -176,33 +176,9 @@ pub async fn look(session: &Session, draft: &Draft) -> Result<(Known, HashMap<Su
     Ok((known, seen))
 }
 
-/// The counters to lock: those of drafts that ask for a place.
-struct Quota {
-    accounts: Vec<i64>,
-    periods: Vec<&'static str>,
-    starts: Vec<Date>,
-}
-
-impl Quota {
-    fn of(drafts: &[Draft]) -> Self {
-        let mut rows = BTreeSet::new();
-        for draft in drafts.iter().filter(|draft| draft.message().is_some()) {
-            rows.insert((draft.account_id, "day", draft.periods.day));
-            rows.insert((draft.account_id, "month", draft.periods.month));
-        }
-        Self {
-            accounts: rows.iter().map(|row| row.0).collect(),
-            periods: rows.iter().map(|row| row.1).collect(),
-            starts: rows.iter().map(|row| row.2).collect(),
-        }
-    }
-}
-
 /// The drafts as columns.
 struct Asked<'a> {
     accounts: Vec<i64>,
-    days: Vec<Date>,
-    months: Vec<Date>,
     instances: Vec<Option<&'a str>>,
     recipients: Vec<Option<&'a str>>,
     recipient_keys: Vec<Option<i64>>,
@@ -214,8 +190,6 @@ impl<'a> Asked<'a> {
     fn of(drafts: &'a [Draft]) -> Self {
         Self {
             accounts: column(drafts, |d| d.account_id),
-            days: column(drafts, |d| d.periods.day),
-            months: column(drafts, |d| d.periods.month),
             instances: column(drafts, |d| d.message().and(d.instance_id.as_deref())),
             recipients: of(drafts, |m| m.recipient.as_str()),
             recipient_keys: of(drafts, |m| m.keys.recipient),
@@ -224,11 +198,9 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn params(&self) -> [&(dyn ToSql + Sync); 8] {
+    fn params(&self) -> [&(dyn ToSql + Sync); 6] {
         [
             &self.accounts,
-            &self.days,
-            &self.months,
             &self.instances,
             &self.recipients,
             &self.recipient_keys,
@@ -288,26 +260,26 @@ impl Subjects {
     }
 }
 
-fn read_known(row: &Row) -> Result<Known, StoreError> {
-    let connection: Option<&str> = row.get(9);
+fn read_known(row: &Row, used: Option<(i32, i32)>) -> Result<Known, StoreError> {
+    let connection: Option<&str> = row.get(7);
     let connection = connection
         .map(|name| Connection::parse(name).ok_or(StoreError::Value("instances.connection")))
         .transpose()?;
     Ok(Known {
-        used: row.get::<_, Option<i32>>(0).zip(row.get(1)),
-        duplicate: row.get(2),
-        suppressed: row.get(3),
-        internal: row.get(4),
-        contact: match row.get::<_, Option<bool>>(5) {
+        used,
+        duplicate: row.get(0),
+        suppressed: row.get(1),
+        internal: row.get(2),
+        contact: match row.get::<_, Option<bool>>(3) {
             None => Contact::New,
             Some(false) => Contact::Stale,
             Some(true) => Contact::Fresh,
         },
-        backlog_ms: row.get::<_, Option<i64>>(6).unwrap_or(0),
+        backlog_ms: row.get::<_, Option<i64>>(4).unwrap_or(0),
         interval: Duration::from_micros(
-            row.get::<_, Option<i64>>(7).and_then(|us| u64::try_from(us).ok()).unwrap_or(0),
+            row.get::<_, Option<i64>>(5).and_then(|us| u64::try_from(us).ok()).unwrap_or(0),
         ),
-        paused: row.get(8),
+        paused: row.get(6),
         connection,
     })
 }

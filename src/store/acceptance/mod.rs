@@ -5,6 +5,7 @@
 //! them, and every count is exact. The second ([`Gathered::write`]) writes quota, idempotency keys, messages, what was
 //! seen and the policy log, and commits.
 
+mod counters;
 mod gather;
 mod write;
 

@@ -1,0 +1,62 @@
+//! The accounts' counters, locked before anything is decided.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::civil::Date;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::Draft;
+use crate::domain::account::Periods;
+
+/// What the counters hold comes from the lock itself: a counter opened after it looked is there for the next statement,
+/// but not locked.
+pub(super) const LOCK: &str = "-- acceptance.lock
+select q.account_id, q.period, q.starts_on, q.used
+from unnest($1::int8[], $2::text[], $3::date[]) as w(account_id, period, starts_on)
+join quota_usage q on q.account_id = w.account_id and q.period = w.period and q.starts_on = w.starts_on
+order by q.account_id, q.period, q.starts_on
+for update of q";
+
+/// The counters to lock: those of drafts that ask for a place.
+pub(super) struct Counters {
+    accounts: Vec<i64>,
+    periods: Vec<&'static str>,
+    starts: Vec<Date>,
+}
+
+impl Counters {
+    pub(super) fn of(drafts: &[Draft]) -> Self {
+        let mut rows = BTreeSet::new();
+        for draft in drafts.iter().filter(|draft| draft.message().is_some()) {
+            rows.insert((draft.account_id, "day", draft.periods.day));
+            rows.insert((draft.account_id, "month", draft.periods.month));
+        }
+        Self {
+            accounts: rows.iter().map(|row| row.0).collect(),
+            periods: rows.iter().map(|row| row.1).collect(),
+            starts: rows.iter().map(|row| row.2).collect(),
+        }
+    }
+
+    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 3] {
+        [&self.accounts, &self.periods, &self.starts]
+    }
+}
+
+/// What the locked counters hold.
+pub(super) struct Locked(HashMap<(i64, bool, Date), i32>);
+
+impl Locked {
+    pub(super) fn read(rows: &[Row]) -> Self {
+        let counter = |row: &Row| ((row.get(0), row.get::<_, &str>(1) == "day", row.get(2)), row.get(3));
+        Self(rows.iter().map(counter).collect())
+    }
+
+    /// What is used of the draft's day and month, if both are locked.
+    pub(super) fn of(&self, draft: &Draft) -> Option<(i32, i32)> {
+        let Periods { day, month, .. } = draft.periods;
+        let used = |of_day, start| self.0.get(&(draft.account_id, of_day, start)).copied();
+        used(true, day).zip(used(false, month))
+    }
+}
