@@ -21,7 +21,8 @@ const LONGEST_DUE: i64 = 512;
 const TENANTS: i32 = 512;
 const EACH: i64 = 64;
 
-/// Ids of messages, handed out account by account. What an account's share does not hold is found when it is due.
+/// Ids of messages, handed out account by account. It always listens, so that nobody is heard late because of another's
+/// flood: what an account's share does not hold is turned away, and found when it is due.
 pub(super) struct Heard {
     waiting: FairQueue<MessageKey>,
     /// Those that wait: a message that is heard of again waits once.
@@ -39,11 +40,6 @@ impl Heard {
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
-    }
-
-    /// Whether more would not only be turned away.
-    pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < MOST / 2
     }
 
     /// Notes a message; whether it is new and its account has room.

@@ -97,34 +97,37 @@ impl LaneWorker {
         let queue = Queue::of(self.lane);
         let mut consumer = Consumer::start(&self.nodes, &self.topology, queue, PREFETCH, self.stop.clone());
         while !self.stop.is_cancelled() {
+            // Before anything else and each time: whoever is heard late is served late.
+            self.hear(consumer.try_next(), &mut consumer);
+            if self.heard.next_look() <= Instant::now() {
+                tokio::select! {
+                    () = self.stop.cancelled() => break,
+                    () = self.heard.look(&self.pool, self.lane) => {}
+                }
+            }
             self.claim().await;
             self.begin().await;
             let next_slot = self.waiting.keys().next().map(|(at, _)| *at);
-            let listens = self.heard.has_room();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 () = sleep_until(next_slot.unwrap_or_else(Instant::now)), if next_slot.is_some() => {}
                 () = self.calls.freed(), if !self.ready.is_empty() => {}
                 () = self.room.freed(), if !self.heard.is_empty() => {}
-                job = consumer.next(), if listens => {
-                    let Some(job) = job else { break };
-                    self.hear(job, &mut consumer);
-                }
-                () = sleep_until(self.heard.next_look()), if listens => tokio::select! {
-                    () = self.stop.cancelled() => break,
-                    () = self.heard.look(&self.pool, self.lane) => {}
+                job = consumer.next() => match job {
+                    Some(job) => self.hear(Some(job), &mut consumer),
+                    None => break,
                 },
+                () = sleep_until(self.heard.next_look()) => {}
             }
         }
         self.give_all_back().await;
         consumer
     }
 
-    /// Notes the ids of a job and of what waits behind it. That is all a job is for: what it names is in the database, and
+    /// Notes the ids of a job and of those behind it. That is all a job is for: what it names is in the database, and
     /// found there by itself when it is due, so that the job is done with at once.
-    fn hear(&mut self, first: Job, consumer: &mut Consumer) {
-        let mut next = Some(first);
+    fn hear(&mut self, mut next: Option<Job>, consumer: &mut Consumer) {
         for _ in 0..PREFETCH {
             let Some(job) = next else { break };
             match job::decode::<MessageKey>(Kind::Deliver, &job.body) {
