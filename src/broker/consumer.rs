@@ -1,4 +1,4 @@
-//! Consuming: jobs arrive on a channel of ours, and are acknowledged when their work is recorded.
+//! Consuming: jobs arrive on a channel of ours, and are acknowledged when whoever took them is done with them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,9 +38,9 @@ pub struct Job {
 }
 
 impl Job {
-    /// Tells the broker that the work is done and recorded.
+    /// Tells the broker that the job is done with.
     pub async fn ack(self) {
-        // On a lost connection the job comes again, and its ids are no longer claimable: no harm.
+        // On a lost connection the job comes again, and its ids are claimed once: no harm.
         let _ = timeout(ANSWER_TIMEOUT, self.acker.ack(BasicAckOptions::default())).await;
     }
 

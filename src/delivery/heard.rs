@@ -16,10 +16,10 @@ const MOST: usize = 4_096;
 /// How often the database is asked what is due.
 const LOOK: Duration = Duration::from_millis(200);
 /// Messages that a look takes, the longest due first. Where there are more, it goes from account to account: so many
-/// accounts, and messages of each.
+/// accounts, and messages of each. Together fewer than half of what can be remembered, so that jobs find room.
 const LONGEST_DUE: i64 = 512;
-const TENANTS: i32 = 512;
-const EACH: i64 = 64;
+const TENANTS: i32 = 384;
+const EACH: i64 = 4;
 
 /// Ids of messages, handed out account by account. It always listens, so that nobody is heard late because of another's
 /// flood: what an account's share does not hold is turned away, and found when it is due.
@@ -73,12 +73,12 @@ impl Heard {
 
     /// Asks the database what is due: whatever was put off, whose publish was lost, or whose worker is no more.
     pub(super) async fn look(&mut self, pool: &Pool, lane: Lane) {
+        let due = self.due(pool, lane).await;
         self.next_look = Instant::now() + LOOK;
-        match self.due(pool, lane).await {
-            Ok(keys) => {
-                let more = i64::try_from(keys.len()).is_ok_and(|found| found >= LONGEST_DUE);
+        match due {
+            Ok((keys, more)) => {
                 let new = keys.into_iter().filter(|key| self.note(*key)).count();
-                if more && new > 0 {
+                if more && new > 0 && self.has_room() {
                     self.next_look = Instant::now();
                 }
             }
@@ -86,15 +86,24 @@ impl Heard {
         }
     }
 
-    async fn due(&mut self, pool: &Pool, lane: Lane) -> Result<Vec<MessageKey>, StoreError> {
+    /// What is due, and whether there may be more. Of a memory that is half full, everybody's turn is all that is wanted.
+    async fn due(&mut self, pool: &Pool, lane: Lane) -> Result<(Vec<MessageKey>, bool), StoreError> {
         let session = pool.get().await?;
-        let mut keys = due::claimable(&session, lane, LONGEST_DUE).await?;
-        if i64::try_from(keys.len()) == Ok(LONGEST_DUE) {
-            let tenants = due::tenants(&session, lane, self.looked_to, TENANTS).await?;
-            keys.extend(due::claimable_of(&session, lane, &tenants, EACH).await?);
-            let all = i32::try_from(tenants.len()) != Ok(TENANTS);
-            self.looked_to = tenants.last().copied().filter(|_| !all).unwrap_or_default();
+        let mut keys = Vec::new();
+        if self.has_room() {
+            keys = due::claimable(&session, lane, LONGEST_DUE).await?;
+            if i64::try_from(keys.len()) != Ok(LONGEST_DUE) {
+                return Ok((keys, false));
+            }
         }
-        Ok(keys)
+        let tenants = due::tenants(&session, lane, self.looked_to, TENANTS).await?;
+        keys.extend(due::claimable_of(&session, lane, &tenants, EACH).await?);
+        let all = i32::try_from(tenants.len()) != Ok(TENANTS);
+        self.looked_to = tenants.last().copied().filter(|_| !all).unwrap_or_default();
+        Ok((keys, true))
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting.len() < MOST / 2
     }
 }

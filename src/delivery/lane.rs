@@ -105,8 +105,10 @@ impl LaneWorker {
                     () = self.heard.look(&self.pool, self.lane) => {}
                 }
             }
-            self.claim().await;
-            self.begin().await;
+            // A full one may have left something.
+            if self.claim().await | self.begin().await {
+                continue;
+            }
             let next_slot = self.waiting.keys().next().map(|(at, _)| *at);
             tokio::select! {
                 biased;
@@ -147,14 +149,16 @@ impl LaneWorker {
         }
     }
 
-    /// Claims what there is room for, each account in its turn; what may be attempted waits for its slot from now on.
-    async fn claim(&mut self) {
+    /// Claims what there is room for, each account in its turn; what may be attempted waits for its slot from now on. Whether
+    /// it was as much as one claim takes.
+    async fn claim(&mut self) -> bool {
         let room = self.room.clone();
         let mut places: BTreeMap<MessageKey, Place> =
             self.heard.take(CLAIM, |account_id| room.take(account_id)).into_iter().collect();
         if places.is_empty() {
-            return;
+            return false;
         }
+        let full = places.len() == CLAIM;
         let token = Uuid::new_v4();
         let keys: Vec<MessageKey> = places.keys().copied().collect();
         let (pool, lease) = (&self.pool, self.lease);
@@ -163,7 +167,7 @@ impl LaneWorker {
         })
         .await;
         // Told to stop: they are due again, or their lease ends.
-        let Some(claimed) = claimed else { return };
+        let Some(claimed) = claimed else { return false };
         let now = Instant::now();
         let mut over = Vec::new();
         for Claimed { key, step, request_id } in claimed {
@@ -185,11 +189,12 @@ impl LaneWorker {
             }
         }
         self.caller.record(over).await;
+        full
     }
 
     /// Begins calls whose slot has come, each account in its turn: no provider that keeps its callers waiting takes every
-    /// place there is.
-    async fn begin(&mut self) {
+    /// place there is. Whether it was as many as are begun at once.
+    async fn begin(&mut self) -> bool {
         let now = Instant::now();
         while let Some(entry) = self.waiting.first_entry()
             && entry.key().0 <= now
@@ -200,8 +205,9 @@ impl LaneWorker {
         let calls = self.calls.clone();
         let due = self.ready.take(CLAIM, |account_id| calls.take(account_id));
         if due.is_empty() {
-            return;
+            return false;
         }
+        let full = due.len() == CLAIM;
         let (keys, tokens): (Vec<MessageKey>, Vec<Uuid>) =
             due.iter().map(|(waiting, _)| (waiting.key, waiting.token)).unzip();
         let lease = self.caller.lease();
@@ -226,6 +232,7 @@ impl LaneWorker {
                 self.caller.take_back(self.pool.clone(), messages);
             }
         }
+        full
     }
 
     /// Ends the lease of claimed messages; they are due at once. One short try: the lease ends by itself as well.
@@ -248,7 +255,6 @@ impl LaneWorker {
     async fn give_all_back(&mut self) {
         let mut waiting: Vec<Waiting> = std::mem::take(&mut self.waiting).into_values().collect();
         waiting.extend(self.ready.take(usize::MAX, Some).into_iter().map(|(waiting, _)| waiting));
-        self.release(&waiting).await;
         let heard = self.heard.drain();
         self.acknowledging.close();
         let told = async {
@@ -256,7 +262,7 @@ impl LaneWorker {
             self.acknowledging.wait().await;
         };
         // Who is not told finds them when they are due.
-        let _ = tokio::time::timeout(RELEASE_TIME, told).await;
+        let _ = tokio::join!(self.release(&waiting), tokio::time::timeout(RELEASE_TIME, told));
     }
 }
 

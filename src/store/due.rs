@@ -73,7 +73,7 @@ pub async fn claimable(db: &impl Db, lane: Lane, most: i64) -> Result<Vec<Messag
     const SQL: &str = "-- due.claimable
         select account_id, message_id from messages
         where lane = $1 and due_at <= now() and not in_flight
-          and (status in ('queued', 'sending') or (status = 'unknown' and unsent))
+          and (status in ('queued', 'sending') or (status = 'unknown' and unsent and expires_at > now()))
         order by due_at limit $2";
     Ok(db.query(SQL, &[&lane.as_str(), &most]).await?.iter().map(key).collect())
 }
@@ -94,7 +94,7 @@ pub async fn claimable_of(
         cross join lateral (
             select message_id from messages
             where lane = $1 and account_id = t.account_id and due_at <= now() and not in_flight
-              and (status in ('queued', 'sending') or (status = 'unknown' and unsent))
+              and (status in ('queued', 'sending') or (status = 'unknown' and unsent and expires_at > now()))
             order by due_at limit $3) m";
     Ok(db.query(SQL, &[&lane.as_str(), &tenants, &each]).await?.iter().map(key).collect())
 }

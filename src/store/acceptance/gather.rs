@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::counters::{Counters, LOCK, Locked};
+use super::counters::{Counters, Held, LOCK, READ};
 use super::{Draft, Keys, NewMessage, column, of};
 use crate::domain::account::Periods;
 use crate::domain::instance::Connection;
@@ -41,7 +41,7 @@ pub enum Contact {
 /// What the database knows of a draft's circumstances.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// What is used of the day and of the month, both locked; `None`: there was no counter to lock yet.
+    /// What is used of the day and of the month, locked where a place is asked for; `None`: there is no counter yet.
     pub used: Option<(i32, i32)>,
     /// The idempotency key was taken meanwhile.
     pub duplicate: bool,
@@ -135,14 +135,21 @@ cross join lateral (
 /// # Errors
 /// [`StoreError`]; then nothing is locked.
 pub async fn gather<'a>(session: &'a mut Session, drafts: &[Draft]) -> Result<Gathered<'a>, StoreError> {
-    let counters = Counters::of(drafts);
+    let (locked, others) = (Counters::of(drafts, true), Counters::of(drafts, false));
     let (asked, subjects) = (Asked::of(drafts), Subjects::of(drafts));
-    let (lock, facts, seen) = (counters.params(), asked.params(), subjects.params());
-    let steps = [Step::new(LOCK, &lock), Step::new(FACTS, &facts), Step::new(SEEN, &seen)];
-    let (pipeline, mut rows) = session.begin_with(&steps).await?;
-    let (seen, facts) = (rows.pop().unwrap_or_default(), rows.pop().unwrap_or_default());
-    let locked = Locked::read(&rows.pop().unwrap_or_default());
-    let known = drafts.iter().zip(&facts).map(|(draft, row)| read_known(row, locked.of(draft)));
+    let (lock, read, facts, seen) = (locked.params(), others.params(), asked.params(), subjects.params());
+    let mut steps = vec![Step::new(LOCK, &lock), Step::new(FACTS, &facts), Step::new(SEEN, &seen)];
+    if !others.is_empty() {
+        steps.push(Step::new(READ, &read));
+    }
+    let (pipeline, rows) = session.begin_with(&steps).await?;
+    let mut rows = rows.into_iter();
+    let mut next = || rows.next().unwrap_or_default();
+    let (locked, facts, seen, others) = (Held::read(&next()), next(), next(), Held::read(&next()));
+    let known = drafts.iter().zip(&facts).map(|(draft, row)| {
+        let held = if draft.message().is_some() { &locked } else { &others };
+        read_known(row, held.of(draft))
+    });
     let known = known.collect::<Result<Vec<_>, _>>()?;
     let mut seen = subjects.read(&seen);
     if let Some(strangers) = Subjects::of_strangers(drafts, &known) {

@@ -53,7 +53,7 @@ with candidates as materialized (
         from messages m
         where m.account_id = k.account_id and m.message_id = k.message_id
           and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
-          and (m.not_before is null or m.not_before <= now()) and (m.lease is null or m.lease = $3::uuid or m.due_at <= now())
+          and (m.not_before is null or m.not_before <= now() or m.expires_at <= now()) and (m.lease is null or m.lease = $3::uuid or m.due_at <= now())
         for update skip locked) m
 ), facts as materialized (
     select c.*, n.interval_us, n.burst, n.hold_until, case
