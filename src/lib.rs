@@ -3,8 +3,8 @@
 //! ```text
 //! customer ──POST /api/send-message──▶ gateway ──commit──▶ Postgres
 //!                                         └──publish ids──▶ RabbitMQ ──▶ deliver ──HTTP──▶ provider
-//! provider ──callbacks──▶ gateway ──▶ Postgres                              └─▶ Postgres ──▶ RabbitMQ ──▶ notify ──▶ customer
-//!                                      Postgres ──due──▶ sweep ──▶ RabbitMQ      (the only way back in)
+//!                                      Postgres ──what is due──────────────▲ └─▶ Postgres ──▶ RabbitMQ ──▶ notify ──▶ customer
+//! provider ──callbacks──▶ gateway ──▶ Postgres ──webhooks that are due──▶ sweep ──▶ RabbitMQ
 //! ```
 //!
 //! Four binaries are made of this library: `gateway` (`src/main.rs`), `deliver`, `notify` and `sweep` (`workers/`). The

@@ -158,7 +158,7 @@ impl Publisher {
         let published = join_all(jobs.iter().map(|body| self.publish(queue, body))).await;
         for error in published.into_iter().filter_map(Result::err) {
             metrics::counter!("gatepost_publish_failures_total", "queue" => queue.key()).increment(1);
-            warn!(queue = queue.key(), %error, "not published; sweep will bring the ids back");
+            warn!(queue = queue.key(), %error, "not published; their rows say when they are due");
         }
     }
 

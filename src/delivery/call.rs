@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 use uuid::Uuid;
 
 use super::affected;
+use super::lane::Waiting;
+use super::places::Place;
 use super::recorder::Finished;
-use super::ticket::Ticket;
 use crate::broker::{Publisher, Queue};
 use crate::config::Environment;
 use crate::domain::id::{DeliveryKey, MessageKey};
@@ -112,27 +112,21 @@ impl Caller {
     }
 
     /// Calls the provider for a begun message, in the background.
-    pub(super) fn start(
-        self: &Arc<Self>,
-        message: Begun,
-        token: Uuid,
-        ticket: Ticket,
-        permit: OwnedSemaphorePermit,
-    ) {
+    pub(super) fn start(self: &Arc<Self>, message: Begun, token: Uuid, (claimed, call): (Place, Place)) {
         let caller = Arc::clone(self);
         self.calls.spawn(async move {
             let began = Instant::now();
             let outcome = caller.call(&message).await;
-            drop(permit);
-            let finished = caller.conclude(&message, token, (&outcome, began), ticket);
+            drop(call);
+            let finished = caller.conclude(&message, token, (&outcome, began), claimed);
             caller.hand_over(finished).await;
         });
     }
 
     /// Records messages that ended without a call.
-    pub(super) async fn record(&self, ended: Vec<(Record, Ticket)>) {
-        for (record, ticket) in ended {
-            self.hand_over(Finished { record, affected: Vec::new(), taken: None, ticket }).await;
+    pub(super) async fn record(&self, ended: Vec<(Record, Place)>) {
+        for (record, place) in ended {
+            self.hand_over(Finished { record, affected: Vec::new(), taken: None, place }).await;
         }
     }
 
@@ -143,20 +137,21 @@ impl Caller {
         }
     }
 
-    /// Takes back calls whose beginning may or may not be on record, in the background: none was made. Their jobs are
-    /// acknowledged only then; if it cannot be recorded while the lease lasts, they end as unknown.
-    pub(super) fn take_back(&self, pool: Pool, messages: Vec<(MessageKey, Ticket)>, token: Uuid) {
+    /// Takes back calls whose beginning may or may not be on record, in the background: none was made. If it cannot be
+    /// recorded while the lease lasts, they end as unknown.
+    pub(super) fn take_back(&self, pool: Pool, messages: Vec<Waiting>) {
         let lease = self.lease();
         self.calls.spawn(async move {
-            let (keys, tickets): (Vec<MessageKey>, Vec<Ticket>) = messages.into_iter().unzip();
+            let (keys, tokens): (Vec<MessageKey>, Vec<Uuid>) =
+                messages.iter().map(|waiting| (waiting.key, waiting.token)).unzip();
             let ended = CancellationToken::new();
             let undo = until_ok("take back", &ended, || async {
-                delivery::unbegin(&pool.get().await?, &keys, token).await
+                delivery::unbegin(&pool.get().await?, &keys, &tokens).await
             });
             if tokio::time::timeout(lease, undo).await.is_err() {
                 error!(messages = keys.len(), "calls that were not made could not be taken back");
             }
-            join_all(tickets.into_iter().map(Ticket::finish)).await;
+            drop(messages);
         });
     }
 
@@ -187,7 +182,7 @@ impl Caller {
         message: &Begun,
         token: Uuid,
         (outcome, began): (&Outcome, Instant),
-        ticket: Ticket,
+        place: Place,
     ) -> Finished {
         let attempt = Attempt {
             counted: message.attempts,
@@ -216,7 +211,7 @@ impl Caller {
             call: Some(attempt_row(message.call, outcome)),
         };
         let affected = affected::of(message, outcome, self.probe_pause);
-        Finished { record, affected, taken: affected::taken(message, outcome, began), ticket }
+        Finished { record, affected, taken: affected::taken(message, outcome, began), place }
     }
 }
 

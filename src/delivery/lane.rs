@@ -1,19 +1,21 @@
-//! One lane: from its queue to the beginning of the calls.
+//! One lane: from hearing of messages to the beginning of their calls.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 use uuid::Uuid;
 
 use super::call::Caller;
-use super::ticket::{self, Ticket};
+use super::heard::Heard;
+use super::places::{Place, Places};
 use crate::broker::{Consumer, Job, Nodes, Publisher, Queue, Topology};
 use crate::domain::effect::NEEDS_TEMPLATE;
+use crate::domain::fair::FairQueue;
 use crate::domain::id::MessageKey;
 use crate::domain::job::{self, Kind};
 use crate::domain::purpose::Lane;
@@ -27,7 +29,8 @@ use crate::store::{Pool, StoreError};
 const PREFETCH: u16 = 64;
 /// Most ids in one claim: enough for one round trip to be cheap.
 const CLAIM: usize = 256;
-/// What giving messages back may take: a process that ends must not wait long for a database that does not answer.
+/// What giving messages back may take: a process that ends must not wait long for a database or a broker that does not
+/// answer.
 const RELEASE_TIME: Duration = Duration::from_secs(2);
 
 /// Works one lane.
@@ -39,20 +42,26 @@ pub(super) struct LaneWorker {
     topology: Topology,
     lease: Duration,
     stop: CancellationToken,
-    /// Calls in flight.
-    permits: Arc<Semaphore>,
+    lane: Lane,
+    /// Messages heard of and not claimed yet.
+    heard: Heard,
     /// Messages claimed and not finished: twice the calls, so that the next are at hand.
-    room: Arc<Semaphore>,
-    room_size: usize,
+    room: Places,
     /// Claimed messages that wait for their slot, by time and order of arrival.
     waiting: BTreeMap<(Instant, u64), Waiting>,
     arrivals: u64,
+    /// Those whose slot has come.
+    ready: FairQueue<Waiting>,
+    /// Calls in flight.
+    calls: Places,
+    acknowledging: TaskTracker,
 }
 
-struct Waiting {
-    key: MessageKey,
-    token: Uuid,
-    ticket: Ticket,
+/// A claimed message.
+pub(super) struct Waiting {
+    pub(super) key: MessageKey,
+    pub(super) token: Uuid,
+    place: Place,
 }
 
 impl LaneWorker {
@@ -60,9 +69,9 @@ impl LaneWorker {
         parts: &crate::wiring::Parts,
         publisher: Publisher,
         caller: Arc<Caller>,
-        places: usize,
+        (lane, calls): (Lane, usize),
     ) -> Self {
-        let room_size = (places * 2).max(job::MAX_IDS);
+        let room = (calls * 2).max(job::MAX_IDS * 2);
         Self {
             pool: parts.pool.clone(),
             publisher,
@@ -71,158 +80,148 @@ impl LaneWorker {
             topology: parts.topology.clone(),
             lease: parts.config.lease,
             stop: parts.stop.clone(),
-            permits: Arc::new(Semaphore::new(places)),
-            room: Arc::new(Semaphore::new(room_size)),
-            room_size,
+            lane,
+            heard: Heard::new(),
+            room: Places::new(room),
             waiting: BTreeMap::new(),
             arrivals: 0,
+            // Its share of the room is less than an account's share of this: it never turns one away.
+            ready: FairQueue::new(room * 2),
+            calls: Places::new(calls),
+            acknowledging: TaskTracker::new(),
         }
     }
 
     /// Works until told to stop; gives the consumer back, to be closed when everything is acknowledged.
-    pub(super) async fn run(mut self, lane: Lane) -> Consumer {
-        let mut consumer =
-            Consumer::start(&self.nodes, &self.topology, Queue::of(lane), PREFETCH, self.stop.clone());
-        let mut pending: Vec<(Arc<Job>, Vec<MessageKey>)> = Vec::new();
-        loop {
+    pub(super) async fn run(mut self) -> Consumer {
+        let queue = Queue::of(self.lane);
+        let mut consumer = Consumer::start(&self.nodes, &self.topology, queue, PREFETCH, self.stop.clone());
+        while !self.stop.is_cancelled() {
+            self.claim().await;
+            self.begin().await;
             let next_slot = self.waiting.keys().next().map(|(at, _)| *at);
-            let room_for_more = pending.is_empty();
+            let listens = self.heard.has_room();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                permit = Arc::clone(&self.permits).acquire_owned(), if next_slot.is_some_and(|at| at <= Instant::now()) => {
-                    // Closed only when the process ends.
-                    let Ok(permit) = permit else { break };
-                    self.begin_due(permit).await;
-                }
-                () = sleep_until(next_slot.unwrap_or_else(Instant::now)),
-                    if next_slot.is_some_and(|at| at > Instant::now()) => {}
-                room = Arc::clone(&self.room).acquire_many_owned(ids(&pending)), if !room_for_more => {
-                    let Ok(room) = room else { break };
-                    self.claim(std::mem::take(&mut pending), room).await;
-                }
-                job = consumer.next(), if room_for_more => {
+                () = sleep_until(next_slot.unwrap_or_else(Instant::now)), if next_slot.is_some() => {}
+                () = self.calls.freed(), if !self.ready.is_empty() => {}
+                () = self.room.freed(), if !self.heard.is_empty() => {}
+                job = consumer.next(), if listens => {
                     let Some(job) = job else { break };
-                    pending = self.gather(job, &mut consumer).await;
+                    self.hear(job, &mut consumer);
                 }
+                () = sleep_until(self.heard.next_look()), if listens => tokio::select! {
+                    () = self.stop.cancelled() => break,
+                    () = self.heard.look(&self.pool, self.lane) => {}
+                },
             }
         }
-        self.release_all().await;
+        self.give_all_back().await;
         consumer
     }
 
-    /// Decodes a job and what waits behind it, up to one claim's worth.
-    async fn gather(&self, first: Job, consumer: &mut Consumer) -> Vec<(Arc<Job>, Vec<MessageKey>)> {
-        let limit = CLAIM.min(self.room_size);
-        let mut gathered = Vec::new();
-        let mut count = 0;
+    /// Notes the ids of a job and of what waits behind it. That is all a job is for: what it names is in the database, and
+    /// found there by itself when it is due, so that the job is done with at once.
+    fn hear(&mut self, first: Job, consumer: &mut Consumer) {
         let mut next = Some(first);
-        while let Some(job) = next {
+        for _ in 0..PREFETCH {
+            let Some(job) = next else { break };
             match job::decode::<MessageKey>(Kind::Deliver, &job.body) {
                 Ok(keys) => {
-                    count += keys.len();
-                    gathered.push((Arc::new(job), keys));
+                    for key in keys {
+                        self.heard.note(key);
+                    }
+                    self.acknowledging.spawn(job.ack());
                 }
                 Err(error) => {
                     warn!(%error, "parked a job");
                     metrics::counter!("gatepost_parked_jobs_total").increment(1);
-                    job.park().await;
+                    self.acknowledging.spawn(job.park());
                 }
             }
-            next = if count + job::MAX_IDS <= limit { consumer.try_next() } else { None };
+            next = consumer.try_next();
         }
-        gathered
     }
 
-    /// Claims the messages of the jobs; those that may be attempted wait for their slot from now on.
-    async fn claim(&mut self, jobs: Vec<(Arc<Job>, Vec<MessageKey>)>, mut room: OwnedSemaphorePermit) {
+    /// Claims what there is room for, each account in its turn; what may be attempted waits for its slot from now on.
+    async fn claim(&mut self) {
+        let room = self.room.clone();
+        let mut places: BTreeMap<MessageKey, Place> =
+            self.heard.take(CLAIM, |account_id| room.take(account_id)).into_iter().collect();
+        if places.is_empty() {
+            return;
+        }
         let token = Uuid::new_v4();
-        let keys: Vec<MessageKey> = jobs.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
+        let keys: Vec<MessageKey> = places.keys().copied().collect();
         let (pool, lease) = (&self.pool, self.lease);
         let claimed = until_ok("claim", &self.stop, || async {
             delivery::claim(&pool.get().await?, &keys, token, lease).await
         })
         .await;
-        // Told to stop: the jobs are handed to somebody else.
+        // Told to stop: they are due again, or their lease ends.
         let Some(claimed) = claimed else { return };
         let now = Instant::now();
         let mut over = Vec::new();
         for Claimed { key, step, request_id } in claimed {
-            let Some((job, _)) = jobs.iter().find(|(_, keys)| keys.contains(&key)) else { continue };
-            let Some(place) = room.split(1) else { continue };
-            let ticket = Ticket::new(job, place);
+            let Some(place) = places.remove(&key) else { continue };
             match step {
                 Step::Attempt(wait) => {
                     self.arrivals += 1;
-                    self.waiting.insert((now + wait, self.arrivals), Waiting { key, token, ticket });
+                    self.waiting.insert((now + wait, self.arrivals), Waiting { key, token, place });
                 }
-                Step::Expire => over.push((ended(key, token, Next::Expired, "message_expired"), ticket)),
+                Step::Expire => over.push((ended(key, token, Next::Expired, "message_expired"), place)),
                 Step::NeedTemplate => {
                     tracing::info!(request_id, message_id = %key.message_id, "outside the 24-hour window; not sent");
-                    over.push((ended(key, token, Next::Failed, NEEDS_TEMPLATE), ticket));
+                    over.push((ended(key, token, Next::Failed, NEEDS_TEMPLATE), place));
                 }
                 Step::Suppress => {
                     tracing::info!(request_id, message_id = %key.message_id, "recipient opted out; not sent");
-                    over.push((ended(key, token, Next::Failed, "recipient_suppressed"), ticket));
+                    over.push((ended(key, token, Next::Failed, "recipient_suppressed"), place));
                 }
             }
         }
         self.caller.record(over).await;
-        for (job, _) in jobs {
-            ticket::finish(job).await;
-        }
     }
 
-    /// Begins the calls whose slot has come, as many as there are permits.
-    async fn begin_due(&mut self, permit: OwnedSemaphorePermit) {
-        let mut permits = vec![permit];
-        let mut due: Vec<Waiting> = Vec::new();
+    /// Begins calls whose slot has come, each account in its turn: no provider that keeps its callers waiting takes every
+    /// place there is.
+    async fn begin(&mut self) {
         let now = Instant::now();
         while let Some(entry) = self.waiting.first_entry()
             && entry.key().0 <= now
-            // One statement begins what was claimed under one token.
-            && due.first().is_none_or(|first| first.token == entry.get().token)
         {
-            if due.len() == permits.len() {
-                let Ok(more) = Arc::clone(&self.permits).try_acquire_owned() else { break };
-                permits.push(more);
-            }
-            due.push(entry.remove());
+            let waiting = entry.remove();
+            self.ready.push(waiting.key.account_id, waiting);
         }
-        let Some(token) = due.first().map(|first| first.token) else { return };
-        let keys: Vec<MessageKey> = due.iter().map(|waiting| waiting.key).collect();
+        let calls = self.calls.clone();
+        let due = self.ready.take(CLAIM, |account_id| calls.take(account_id));
+        if due.is_empty() {
+            return;
+        }
+        let (keys, tokens): (Vec<MessageKey>, Vec<Uuid>) =
+            due.iter().map(|(waiting, _)| (waiting.key, waiting.token)).unzip();
         let lease = self.caller.lease();
-        let begun = async {
-            let session = self.pool.get().await?;
-            delivery::begin(&session, &keys, token, lease).await
-        };
+        let begun = async { delivery::begin(&self.pool.get().await?, &keys, &tokens, lease).await };
         match begun.await {
             Ok((begun, owed)) => {
                 self.caller.tell(self.publisher.clone(), owed);
-                let mut by_key: BTreeMap<MessageKey, Waiting> =
-                    due.into_iter().map(|waiting| (waiting.key, waiting)).collect();
-                for (message, permit) in begun.into_iter().zip(permits) {
-                    if let Some(Waiting { ticket, .. }) = by_key.remove(&message.key) {
-                        self.caller.start(message, token, ticket, permit);
+                let mut by_key: BTreeMap<MessageKey, (Waiting, Place)> =
+                    due.into_iter().map(|(waiting, call)| (waiting.key, (waiting, call))).collect();
+                for message in begun {
+                    if let Some((Waiting { token, place, .. }, call)) = by_key.remove(&message.key) {
+                        self.caller.start(message, token, (place, call));
                     }
                 }
-                let not_begun: Vec<Waiting> = by_key.into_values().collect();
-                self.give_back(not_begun).await;
+                let not_begun: Vec<Waiting> = by_key.into_values().map(|(waiting, _)| waiting).collect();
+                self.release(&not_begun).await;
             }
             // Whether they are on record as begun is not known; that no call was made is.
             Err(error) => {
                 warn!(%error, messages = due.len(), "calls not begun");
-                let messages = due.into_iter().map(|waiting| (waiting.key, waiting.ticket)).collect();
-                self.caller.take_back(self.pool.clone(), messages, token);
+                let messages = due.into_iter().map(|(waiting, _)| waiting).collect();
+                self.caller.take_back(self.pool.clone(), messages);
             }
-        }
-    }
-
-    /// Gives claimed messages back that may not be attempted now, and is done with them.
-    async fn give_back(&self, messages: Vec<Waiting>) {
-        self.release(&messages).await;
-        for waiting in messages {
-            waiting.ticket.finish().await;
         }
     }
 
@@ -242,17 +241,20 @@ impl LaneWorker {
         warn!(error = %problem, messages = messages.len(), "not given back; they come back when their lease ends");
     }
 
-    /// At the end: what was claimed and not begun goes back, and its jobs, unacknowledged, to another worker at once.
-    async fn release_all(&mut self) {
-        let waiting: Vec<Waiting> = std::mem::take(&mut self.waiting).into_values().collect();
+    /// At the end: what was claimed and not begun is due at once, and what was only heard of is told to another worker.
+    async fn give_all_back(&mut self) {
+        let mut waiting: Vec<Waiting> = std::mem::take(&mut self.waiting).into_values().collect();
+        waiting.extend(self.ready.take(usize::MAX, Some).into_iter().map(|(waiting, _)| waiting));
         self.release(&waiting).await;
+        let heard = self.heard.drain();
+        self.acknowledging.close();
+        let told = async {
+            self.publisher.publish_all(Queue::of(self.lane), Kind::Deliver, &heard).await;
+            self.acknowledging.wait().await;
+        };
+        // Who is not told finds them when they are due.
+        let _ = tokio::time::timeout(RELEASE_TIME, told).await;
     }
-}
-
-/// How many places the jobs need, at most one claim's worth.
-fn ids(jobs: &[(Arc<Job>, Vec<MessageKey>)]) -> u32 {
-    let count: usize = jobs.iter().map(|(_, keys)| keys.len()).sum();
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn ended(key: MessageKey, token: Uuid, next: Next, error: &'static str) -> Record {

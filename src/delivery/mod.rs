@@ -1,19 +1,23 @@
-//! Delivery: claim, pace, attempt, record, and only then acknowledge.
+//! Delivery: hear, claim, pace, attempt, record.
 //!
 //! ```text
-//! queue ─▶ claim (one statement for many ids; reserves pacing slots)
-//!            └▶ wait for the slot (at most a second; what waits longer went back with due_at)
-//!                 └▶ begin (attempt rows and `sending`, one statement) ─▶ call the provider ─▶ record ─▶ ack
+//! queue ──▶ hear ─▶ claim (one statement for many ids; reserves pacing slots)
+//! due rows ──┘        └▶ wait for the slot (at most a second; what waits longer went back with due_at)
+//!                          └▶ begin (attempt rows and `sending`, one statement) ─▶ call the provider ─▶ record
 //! ```
+//!
+//! The queue only says at once what the database says a little later, when a row is due. Wherever messages wait for
+//! something that others want as well, accounts take turns, and none holds more than half of what the others leave.
 //!
 //! No connection to the database is held while the provider is called. A worker that dies leaves leases that end: what
 //! was merely claimed is claimed again, what was being called becomes unknown.
 
 mod affected;
 mod call;
+mod heard;
 mod lane;
+mod places;
 mod recorder;
-mod ticket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,9 +64,9 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let hurry = drained(&parts.stop);
     // One-time codes have their own places: a full standard lane cannot take them.
     let places = parts.config.deliver_concurrency;
-    let priority = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places.div_ceil(4));
-    let standard = LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), places);
-    let lanes = async { tokio::join!(priority.run(Lane::Priority), standard.run(Lane::Standard)) };
+    let lane = |lane, places| LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), (lane, places));
+    let (priority, standard) = (lane(Lane::Priority, places.div_ceil(4)), lane(Lane::Standard, places));
+    let lanes = async { tokio::join!(priority.run(), standard.run()) };
     let recorder = [recording.abort_handle()];
     let Some((priority, standard)) = process::unless_ended(lanes, &recorder, &parts.stop).await else {
         return Err(StartError::Refused("the task that records outcomes has ended".to_owned()));

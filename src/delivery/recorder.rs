@@ -1,6 +1,5 @@
-//! Outcomes become durable, many in one commit; then webhooks are published and jobs acknowledged.
+//! Outcomes become durable, many in one commit; then webhooks are published.
 
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -8,7 +7,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::affected::{Affected, How};
-use super::ticket::Ticket;
+use super::places::Place;
 use crate::broker::{Publisher, Queue};
 use crate::domain::effect::Effect;
 use crate::domain::id::DeliveryKey;
@@ -30,7 +29,7 @@ pub(super) struct Finished {
     pub(super) record: Record,
     pub(super) affected: Vec<Affected>,
     pub(super) taken: Option<Taken>,
-    pub(super) ticket: Ticket,
+    pub(super) place: Place,
 }
 
 /// Records outcomes.
@@ -68,12 +67,12 @@ impl Recorder {
     async fn record(&self, batch: Vec<Finished>) {
         let mut records = Vec::with_capacity(batch.len());
         let (mut affected, mut taken) = (Vec::new(), Vec::new());
-        let mut tickets = Vec::with_capacity(batch.len());
+        let mut places = Vec::with_capacity(batch.len());
         for finished in batch {
             records.push(finished.record);
             affected.extend(finished.affected);
             taken.extend(finished.taken);
-            tickets.push(finished.ticket);
+            places.push(finished.place);
         }
         // Ended from outside: the process does not wait for this longer than its grace.
         let never = CancellationToken::new();
@@ -96,7 +95,7 @@ impl Recorder {
             }
         }
         self.note(&taken).await;
-        join_all(tickets.into_iter().map(Ticket::finish)).await;
+        drop(places);
     }
 
     /// Notes what Evolution servers took. Once: an instance is judged by several messages, and one that is not noted only makes

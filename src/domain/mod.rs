@@ -5,6 +5,7 @@ pub mod audit;
 pub mod decision;
 pub mod effect;
 pub mod event;
+pub mod fair;
 pub mod fold;
 pub mod id;
 pub mod instance;

@@ -30,7 +30,7 @@ const CONFLICTS: u32 = 3;
 const OPENINGS: u32 = 8;
 /// Most drafts that may wait; beyond it requests are refused at once.
 const WAITING: usize = 4_096;
-/// Most publishes that wait for their confirm; beyond it the ids are left to `sweep`.
+/// Most publishes that wait for their confirm; beyond it workers find them when they are due.
 const PUBLISHING: usize = 256;
 /// A caller is told within this time.
 const LONGEST_WAIT: Duration = Duration::from_millis(4_700);
@@ -126,7 +126,7 @@ impl Task {
             let batch = self.next_batch(&mut arrived);
             self.commit(batch).await;
         }
-        // What was published last is confirmed, or left to sweep, before the connection goes.
+        // What was published last is confirmed, or left to what is due, before the connection goes.
         if stop.is_cancelled() {
             let all = u32::try_from(PUBLISHING).unwrap_or(u32::MAX);
             let _ = tokio::time::timeout(Duration::from_secs(2), self.publishing.acquire_many(all)).await;

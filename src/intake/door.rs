@@ -1,8 +1,9 @@
 //! How much a gateway works on at once. Beyond that it refuses at once what it could only keep waiting.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::domain::fair::Shares;
 
 /// A send that takes longer than this is slow: what is accepted should be accepted within a second.
 const SLOW: Duration = Duration::from_millis(400);
@@ -14,9 +15,7 @@ const FEWEST: usize = 32;
 /// The places of a process. Cloning shares them.
 ///
 /// There are fewer while most sends are slow, and more again, up to the most, while they are not and some are refused: so the
-/// wait stays short however fast the machine and the database are. An account may hold as many places as are left free: one
-/// alone comes to half of them, three to a quarter each, and somebody who asks for little always finds one (a dynamic
-/// threshold: Choudhury and Hahne, 1998).
+/// wait stays short however fast the machine and the database are. Accounts hold fair [`Shares`] of them.
 #[derive(Clone)]
 pub(super) struct Door(Arc<Mutex<Places>>);
 
@@ -55,9 +54,7 @@ struct Places {
     most: usize,
     /// How many there are now.
     count: usize,
-    taken: usize,
-    /// By account. Bounded: only those that hold one are in it.
-    by_account: HashMap<i64, usize>,
+    shares: Shares,
     /// Since the number was thought over: when that was, how many left and were slow or not, and whether one was refused.
     thought: Instant,
     slow: usize,
@@ -67,31 +64,18 @@ struct Places {
 
 impl Places {
     fn new(most: usize, now: Instant) -> Self {
-        let by_account = HashMap::new();
-        Self { most, count: most, taken: 0, by_account, thought: now, slow: 0, quick: 0, refused: false }
+        let shares = Shares::default();
+        Self { most, count: most, shares, thought: now, slow: 0, quick: 0, refused: false }
     }
 
     fn enter(&mut self, account_id: i64) -> bool {
-        let own = self.by_account.get(&account_id).copied().unwrap_or_default();
-        // Who holds none is let in also while others still hold more places than there are by now.
-        let share = self.count.saturating_sub(self.taken).max(usize::from(self.taken < self.most));
-        if own >= share {
-            self.refused = true;
-            return false;
-        }
-        self.taken += 1;
-        self.by_account.insert(account_id, own + 1);
-        true
+        let entered = self.shares.enter(account_id, self.count, self.most);
+        self.refused |= !entered;
+        entered
     }
 
     fn leave(&mut self, account_id: i64, held: Duration, now: Instant) {
-        self.taken -= 1;
-        if let Some(own) = self.by_account.get_mut(&account_id) {
-            *own -= 1;
-            if *own == 0 {
-                self.by_account.remove(&account_id);
-            }
-        }
+        self.shares.leave(account_id);
         if held > SLOW {
             self.slow += 1;
         } else {
@@ -141,7 +125,7 @@ mod tests {
         let mut places = Places::new(1_000, now);
         let mut send = |places: &mut Places, held: Duration| {
             while places.enter(1) {}
-            while places.taken > 0 {
+            while places.shares.taken() > 0 {
                 places.leave(1, held, now);
             }
             now += LOOK;
@@ -151,10 +135,10 @@ mod tests {
         }
         assert_eq!(places.count, FEWEST);
         for _ in 0..FEWEST {
-            assert!(places.enter(2) || places.taken >= FEWEST / 2);
+            assert!(places.enter(2) || places.shares.taken() >= FEWEST / 2);
         }
         assert!(places.enter(3), "who holds none");
-        for account_id in [vec![2; places.taken - 1], vec![3]].concat() {
+        for account_id in [vec![2; places.shares.taken() - 1], vec![3]].concat() {
             let at = places.thought;
             places.leave(account_id, SLOW * 2, at);
         }

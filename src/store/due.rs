@@ -1,12 +1,17 @@
 //! Rows that somebody must look at again: the net under every lost publish and every dead process.
 
+use jiff::Timestamp;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Db, StoreError};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::purpose::Lane;
 
-/// Why a due message needs more than a new publish.
+/// Milliseconds until one that was taken up is looked at again, if that is not recorded.
+const TAKEN_UP_MS: i64 = 4_000;
+
+/// Why a due message needs more than a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Its validity ended before it was sent.
@@ -17,25 +22,15 @@ pub enum Ending {
     NoEvidence,
 }
 
-/// A due message.
+/// A message that has come to an end.
 #[derive(Clone, Debug)]
 pub struct Due {
     /// Which.
     pub key: MessageKey,
-    /// `None`: to be published again.
-    pub ending: Option<Ending>,
+    /// Why.
+    pub ending: Ending,
     /// The number of its last call.
     pub call: i16,
-}
-
-/// How a lane's due messages are put off when they are taken up.
-#[derive(Clone, Copy, Debug)]
-pub struct Pauses {
-    /// Milliseconds until a published one is looked at again.
-    pub published_ms: i64,
-    /// Milliseconds until one is looked at again that is not published, because the queue is full or away; `None`: they
-    /// are published.
-    pub busy_ms: Option<i64>,
 }
 
 /// Whether this process leads this round: it holds a lock until its transaction ends.
@@ -48,65 +43,148 @@ pub async fn lead(db: &impl Db) -> Result<bool, StoreError> {
     Ok(db.query(SQL, &[]).await?.first().is_some_and(|row| row.get(0)))
 }
 
-const MESSAGES: &str = "-- due.messages
-with due as materialized (
-    select m.account_id, m.message_id, m.lane, m.calls, case
-        when m.status > 'unknown' then 'final'
-        when m.in_flight then 'call_lost'
-        when m.status = 'unknown' and not m.unsent then
-            case when n.on_unknown = 'resend' and m.expires_at > now() and not m.resent then 'resend'
-                 else 'no_evidence' end
-        -- Resent, but never called again: the first call may have been the one that sent it.
-        when m.expires_at <= now() then case when m.status = 'unknown' and m.resent then 'no_evidence' else 'expired' end
-        when n.paused_at is not null or (n.connection <> 'open' and n.probe is distinct from m.message_id) then 'held'
-        when n.hold_until > now() then 'throttled'
-        when $4::int8 is not null then 'busy'
-        else 'publish' end as what,
-        n.hold_until, m.expires_at
-    from (select * from messages where lane = $1 and due_at <= now() order by due_at limit $2 for update skip locked) m
-    join instances n on n.account_id = m.account_id and n.instance_id = m.instance_id
-)
-update messages m set
-    lease = case when d.what in ('call_lost', 'no_evidence', 'expired') then $5::uuid
-                 when d.what = 'final' then m.lease end,
-    -- The instance's setting stands in for the evidence that it was not sent.
-    unsent = m.unsent or d.what = 'resend', resent = m.resent or d.what = 'resend',
-    due_at = case d.what
-        when 'final' then null
-        when 'held' then least(now() + interval '15 seconds', greatest(d.expires_at, now() + interval '1 second'))
-        when 'throttled' then least(d.hold_until, d.expires_at)
-        when 'busy' then now() + $4::int8 * interval '1 millisecond'
-        else now() + $3::int8 * interval '1 millisecond' end
-from due d
-where m.account_id = d.account_id and m.message_id = d.message_id
-returning m.account_id, m.message_id, d.what, d.calls";
-
-/// Takes up a lane's due messages, at most `limit`, and moves their `due_at` on. Those that have come to an end are given
-/// the lease `token`, under which it is to be recorded in the same transaction. Also tells whether there may be more.
+/// Up to `most` accounts that have messages of this lane which are not final, in the order of their ids, from the one behind
+/// `after` on. Fewer than `most`: there are no more.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn messages(
+pub async fn tenants(db: &impl Db, lane: Lane, after: i64, most: i32) -> Result<Vec<i64>, StoreError> {
+    // Leaps from account to account in the index, whatever their messages' number.
+    const SQL: &str = "-- due.tenants
+        with recursive tenants as (
+            (select account_id, 1 as n from messages
+             where lane = $1 and due_at is not null and account_id > $2 order by account_id limit 1)
+            union all
+            select next.account_id, t.n + 1 from tenants t
+            cross join lateral (
+                select account_id from messages
+                where lane = $1 and due_at is not null and account_id > t.account_id order by account_id limit 1) next
+            where t.n < $3
+        )
+        select account_id from tenants order by account_id";
+    Ok(db.query(SQL, &[&lane.as_str(), &after, &most]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Up to `most` messages that are due and may be claimed, the longest due first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn claimable(db: &impl Db, lane: Lane, most: i64) -> Result<Vec<MessageKey>, StoreError> {
+    const SQL: &str = "-- due.claimable
+        select account_id, message_id from messages
+        where lane = $1 and due_at <= now() and not in_flight
+          and (status in ('queued', 'sending') or (status = 'unknown' and unsent))
+        order by due_at limit $2";
+    Ok(db.query(SQL, &[&lane.as_str(), &most]).await?.iter().map(key).collect())
+}
+
+/// The same of each of these accounts, up to `each`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn claimable_of(
     db: &impl Db,
     lane: Lane,
-    limit: i64,
-    pauses: Pauses,
+    tenants: &[i64],
+    each: i64,
+) -> Result<Vec<MessageKey>, StoreError> {
+    const SQL: &str = "-- due.claimable_of
+        select t.account_id, m.message_id
+        from unnest($2::int8[]) as t(account_id)
+        cross join lateral (
+            select message_id from messages
+            where lane = $1 and account_id = t.account_id and due_at <= now() and not in_flight
+              and (status in ('queued', 'sending') or (status = 'unknown' and unsent))
+            order by due_at limit $3) m";
+    Ok(db.query(SQL, &[&lane.as_str(), &tenants, &each]).await?.iter().map(key).collect())
+}
+
+fn key(row: &Row) -> MessageKey {
+    MessageKey { account_id: row.get(0), message_id: row.get(1) }
+}
+
+/// How far a look at due messages has come: in the order of their time.
+pub type Position = (Timestamp, Uuid);
+
+/// What a look at due messages found.
+#[derive(Default)]
+pub struct Ends {
+    /// Those that have come to an end, under the lease asked for.
+    pub ended: Vec<Due>,
+    /// Where it ended, if there are more due messages than it looked at.
+    pub position: Option<Position>,
+}
+
+const ENDS: &str = "-- due.ends
+with looked as materialized (
+    select * from messages
+    where lane = $1 and due_at <= now() and due_at >= $2 and (due_at, message_id) > ($2, $3)
+    order by due_at, message_id limit $4
+), ends as materialized (
+    select l.account_id, l.message_id, l.due_at, case
+        when l.status > 'unknown' then 'final'
+        when l.in_flight then 'call_lost'
+        when l.status = 'unknown' and not l.unsent then
+            case when n.on_unknown = 'resend' and l.expires_at > now() and not l.resent then 'resend'
+                 else 'no_evidence' end
+        -- Resent, but never called again: the first call may have been the one that sent it.
+        when l.expires_at <= now() then case when l.status = 'unknown' and l.resent then 'no_evidence' else 'expired' end
+        end as what
+    from looked l
+    join instances n on n.account_id = l.account_id and n.instance_id = l.instance_id
+), due as materialized (
+    select e.account_id, e.message_id, e.what, m.calls
+    from ends e
+    cross join lateral (
+        select calls from messages m
+        where m.account_id = e.account_id and m.message_id = e.message_id and m.due_at = e.due_at
+        for update skip locked) m
+    where e.what is not null
+), taken as (
+    update messages m set
+        lease = case when d.what in ('call_lost', 'no_evidence', 'expired') then $6::uuid
+                     when d.what = 'final' then m.lease end,
+        -- The instance's setting stands in for the evidence that it was not sent.
+        unsent = m.unsent or d.what = 'resend', resent = m.resent or d.what = 'resend',
+        due_at = case d.what when 'final' then null when 'resend' then now()
+                             else now() + $5::int8 * interval '1 millisecond' end
+    from due d
+    where m.account_id = d.account_id and m.message_id = d.message_id
+    returning m.account_id, m.message_id, d.what, d.calls
+)
+select account_id, message_id, what, calls, null::timestamptz from taken
+union all
+(select account_id, message_id, 'looked', null, due_at from looked order by due_at, message_id offset $4 - 1)";
+
+/// Looks at up to `most` due messages from a position on, and takes up those that have come to an end: they are given the
+/// lease `token`, under which that is to be recorded in the same transaction. One whose instance wants it sent again is left
+/// to the workers.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn ends(
+    db: &impl Db,
+    lane: Lane,
+    (after, id): Position,
+    most: i64,
     token: Uuid,
-) -> Result<(Vec<Due>, bool), StoreError> {
-    let rows =
-        db.query(MESSAGES, &[&lane.as_str(), &limit, &pauses.published_ms, &pauses.busy_ms, &token]).await?;
-    let due = rows.iter().filter_map(|row| {
+) -> Result<Ends, StoreError> {
+    let rows = db.query(ENDS, &[&lane.as_str(), &after, &id, &most, &TAKEN_UP_MS, &token]).await?;
+    let mut ends = Ends::default();
+    for row in &rows {
         let ending = match row.get::<_, &str>(2) {
-            "publish" | "resend" => None,
-            "expired" => Some(Ending::Expired),
-            "call_lost" => Some(Ending::CallLost),
-            "no_evidence" => Some(Ending::NoEvidence),
-            _ => return None,
+            "expired" => Ending::Expired,
+            "call_lost" => Ending::CallLost,
+            "no_evidence" => Ending::NoEvidence,
+            "looked" => {
+                ends.position = Some((row.get(4), row.get(1)));
+                continue;
+            }
+            _ => continue,
         };
-        let key = MessageKey { account_id: row.get(0), message_id: row.get(1) };
-        Some(Due { key, ending, call: row.get(3) })
-    });
-    Ok((due.collect(), i64::try_from(rows.len()).is_ok_and(|taken| taken == limit)))
+        ends.ended.push(Due { key: key(row), ending, call: row.get(3) });
+    }
+    Ok(ends)
 }
 
 /// Takes up due webhook deliveries, at most `limit`, and moves their `due_at` on.

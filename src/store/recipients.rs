@@ -103,7 +103,7 @@ pub async fn opt_out(
             select account_id, recipient from suppressed
             where is_new or exists (select from before where not active or cooling)
         ), answered as (
-            -- Due at once: nobody publishes it, `sweep` does.
+            -- Due at once: nobody publishes it, a worker finds it.
             insert into messages (account_id, message_id, instance_id, purpose, lane, recipient, body, due_at, expires_at,
                                   request_id, confirmation)
             select c.account_id, $9::uuid, n.instance_id, 'operational', 'standard', c.recipient, n.opt_out_confirmation,

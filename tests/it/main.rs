@@ -28,6 +28,7 @@ mod evolution_samples;
 mod evolution_sending;
 mod evolution_suspicion;
 mod evolution_tokens;
+mod fairness;
 mod guard;
 mod guard_answers;
 mod guard_verdicts;
@@ -238,6 +239,9 @@ fn main() {
         contention::contention_over_new_counters_loses_no_place,
         contention::contention_loses_no_pacing_slot,
         contention::contention_loses_no_returned_place,
+        fairness::fairness_in_the_queue,
+        fairness::fairness_of_what_is_due,
+        fairness::fairness_beside_a_provider_that_hangs,
         delivery::a_job_delivered_twice_makes_one_call,
         delivery::two_workers_call_once_for_each_of_many,
         delivery::a_permanent_refusal_fails_at_once,
@@ -388,11 +392,11 @@ fn main() {
         webhooks_isolation::private_addresses_are_refused,
         webhooks_isolation::an_allowed_network_is_reached_and_no_other,
         sweep::a_lost_publish_is_found,
-        sweep::an_emptied_queue_is_filled_again,
+        sweep::an_emptied_queue_loses_nothing,
         sweep::deleted_queues_come_back,
         sweep::an_expired_message_gives_its_quota_back,
         sweep::a_lost_webhook_is_found,
-        sweep::two_sweeps_do_no_harm,
+        sweep::two_of_each_do_no_harm,
         sweep::poison_is_parked_and_the_consumers_go_on,
         sweep_crashes::claimed_messages_outlive_their_worker,
         sweep_crashes::a_call_that_was_lost_ends_by_evidence,

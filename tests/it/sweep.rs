@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use gatepost::broker::Queue;
 
 use crate::support::process::Binary;
-use crate::support::queues::{Queues, job_ids};
+use crate::support::queues::Queues;
 use crate::support::rows::{count, life, rises, wait_for_count};
 use crate::support::services::{Services, free_port};
 use crate::support::world::{Customer, World};
@@ -42,7 +42,7 @@ async fn assert_called_once_each(world: &World, phones: &[String]) {
 }
 
 /// A gateway that cannot reach the broker still accepts, and says that it is ready; what it could not publish is found
-/// and delivered, each message once.
+/// by the workers themselves and delivered, each message once.
 pub async fn a_lost_publish_is_found(services: &Services) {
     let mut world = World::new(services).await;
     let broker = world.amqp_url.clone();
@@ -53,15 +53,15 @@ pub async fn a_lost_publish_is_found(services: &Services) {
     let customer = world.customer().await;
     let phones = readers(20);
     let messages = send_all(&customer, &phones).await;
-    let _processes = [world.start(Binary::Deliver).await, world.start(Binary::Sweep).await];
+    let _deliver = world.start(Binary::Deliver).await;
     for message in &messages {
         world.wait_for_status(message, &["read"]).await;
     }
     assert_called_once_each(&world, &phones).await;
 }
 
-/// Jobs that vanish from the queue are published again, by ids; what is delivered meanwhile is not delivered twice.
-pub async fn an_emptied_queue_is_filled_again(services: &Services) {
+/// Messages whose jobs vanish from the queue are found by their rows; what is delivered meanwhile is not delivered twice.
+pub async fn an_emptied_queue_loses_nothing(services: &Services) {
     let mut world = World::new(services).await;
     world.set("GATEPOST_ACCEPT_DUE_MS", 2_000);
     let _gateway = world.start(Binary::Gateway).await;
@@ -74,7 +74,7 @@ pub async fn an_emptied_queue_is_filled_again(services: &Services) {
     for job in half.iter().chain(half) {
         queues.publish(Queue::DeliverStandard, job).await;
     }
-    let _processes = [world.start(Binary::Deliver).await, world.start(Binary::Sweep).await];
+    let _deliver = world.start(Binary::Deliver).await;
     for message in &messages {
         world.wait_for_status(message, &["read"]).await;
     }
@@ -155,9 +155,9 @@ pub async fn a_lost_webhook_is_found(services: &Services) {
     assert_eq!(receiver.received().len(), 6);
 }
 
-/// Three hundred messages due at once and two processes that sweep: each id is published once, each message is sent once,
-/// and each event is told once.
-pub async fn two_sweeps_do_no_harm(services: &Services) {
+/// Three hundred messages due at once, two processes that deliver and two that sweep: each message is sent once, and each
+/// event is told once.
+pub async fn two_of_each_do_no_harm(services: &Services) {
     let mut world = World::new(services).await;
     world.let_crowds_pass();
     let broker = world.amqp_url.clone();
@@ -170,17 +170,8 @@ pub async fn two_sweeps_do_no_harm(services: &Services) {
     let phones: Vec<String> = (0..300).map(|n| format!("+96650{n:03}0003")).collect();
     send_all(&customer, &phones).await;
     wait_for_count(&database, "select count(*) from messages where due_at > now()", 0).await;
-    let _sweeps = [world.launch(Binary::Sweep), world.launch(Binary::Sweep)];
-    wait_for_count(&database, "select count(*) from messages where due_at <= now()", 0).await;
-    let queues = Queues::of(&world).await;
-    let jobs = queues.take_ids(Queue::DeliverStandard, 300).await;
-    assert_eq!(jobs.iter().map(|job| job_ids(job).len()).sum::<usize>(), 300, "each id once");
-    assert_eq!(queues.depth(Queue::DeliverStandard).await, 0);
-
-    for job in &jobs {
-        queues.publish(Queue::DeliverStandard, job).await;
-    }
-    let _processes = [Binary::Deliver, Binary::Deliver, Binary::Notify].map(|binary| world.launch(binary));
+    let binaries = [Binary::Sweep, Binary::Sweep, Binary::Deliver, Binary::Deliver, Binary::Notify];
+    let _processes = binaries.map(|binary| world.launch(binary));
     wait_for_count(&database, "select count(*) from messages where status = 'sent'", 300).await;
     let delivered = "select count(*) from webhook_deliveries where status = 'delivered'";
     within(Duration::from_secs(60), "everything is told", async || {

@@ -54,8 +54,8 @@ with begun as (
         sequence = m.sequence + case when m.status = 'queued' then 1 else 0 end,
         due_at = now() + $4::int8 * interval '1 millisecond',
         not_before = null, slot_at = null, pair_reserved = false, updated_at = now()
-    from unnest($1::int8[], $2::uuid[], $5::uuid[]) as k(account_id, message_id, event_id), instances n
-    where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = $3::uuid and not m.in_flight
+    from unnest($1::int8[], $2::uuid[], $3::uuid[], $5::uuid[]) as k(account_id, message_id, token, event_id), instances n
+    where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = k.token and not m.in_flight
       and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent))
       and m.due_at > now() and m.expires_at > now()
       -- A slot that has long passed was waited out behind a slow provider: calling now would be a burst.
@@ -108,12 +108,12 @@ from owed"
 pub async fn begin(
     db: &impl Db,
     keys: &[MessageKey],
-    token: Uuid,
+    tokens: &[Uuid],
     lease: Duration,
 ) -> Result<(Vec<Begun>, Vec<DeliveryKey>), StoreError> {
     let (accounts, messages) = columns(keys);
     let events: Vec<Uuid> = keys.iter().map(|_| Uuid::now_v7()).collect();
-    let rows = db.query(BEGIN, &[&accounts, &messages, &token, &millis(lease), &events]).await?;
+    let rows = db.query(BEGIN, &[&accounts, &messages, &tokens, &millis(lease), &events]).await?;
     let mut begun = Vec::with_capacity(rows.len());
     let mut owed = Vec::new();
     for row in &rows {
@@ -156,18 +156,18 @@ fn template(row: &Row) -> Result<Option<Template>, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn unbegin(db: &impl Db, keys: &[MessageKey], token: Uuid) -> Result<(), StoreError> {
+pub async fn unbegin(db: &impl Db, keys: &[MessageKey], tokens: &[Uuid]) -> Result<(), StoreError> {
     const SQL: &str = "-- delivery.unbegin
         with taken_back as (
             update messages m set in_flight = false, lease = null, due_at = now(), slot_at = null
-            from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)
-            where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = $3::uuid
+            from unnest($1::int8[], $2::uuid[], $3::uuid[]) as k(account_id, message_id, token)
+            where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = k.token
             returning m.account_id, m.message_id, m.calls
         )
         update attempts a set finished_at = now(), outcome = 'not_made'
         from taken_back t where a.account_id = t.account_id and a.message_id = t.message_id and a.attempt = t.calls
           and a.outcome is null";
     let (accounts, messages) = columns(keys);
-    db.execute(SQL, &[&accounts, &messages, &token]).await?;
+    db.execute(SQL, &[&accounts, &messages, &tokens]).await?;
     Ok(())
 }

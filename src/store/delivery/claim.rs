@@ -36,7 +36,7 @@ pub enum Step {
 
 /// How far ahead a slot may be for a worker to wait for it.
 const HORIZON_MS: i64 = 1_000;
-/// How long before its expected slot a deferred message is looked at again: sweep's round, the queue and the claim
+/// How long before its expected slot a deferred message is looked at again: a worker's next look and the claim
 /// must fit into it, and it must be shorter than the horizon.
 const LEAD_MS: i64 = 700;
 /// How long messages of an instance that cannot send wait before they are looked at again.
