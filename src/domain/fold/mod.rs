@@ -7,7 +7,10 @@
 mod look_alikes;
 mod table;
 
-pub(crate) use table::{AT, CURRENCY, DOLLAR, DOT, LAST_SIGN, PERCENT, SPACE, STROKE, Table, regional};
+pub(crate) use table::{
+    AT, CURRENCY, DOLLAR, DOT, LAST_SIGN, OTHER, PERCENT, SPACE, STROKE, Table, is_arabic, regional,
+};
+use table::{UTF8, is_between};
 
 /// The canonical form of a text. Folding it again changes nothing.
 ///
@@ -15,19 +18,24 @@ pub(crate) use table::{AT, CURRENCY, DOLLAR, DOT, LAST_SIGN, PERCENT, SPACE, STR
 /// and `150` stay different.
 #[must_use]
 pub fn fold(text: &str) -> String {
-    spelled(&Table::get().codes(text), Spaces::Kept)
+    Table::get().fold(text).spelled(Spaces::Kept)
 }
 
 /// What makes two texts the same for counting: their canonical form without its spaces, so that spacing makes no
 /// difference either. Between two digits the space stays: `2 041` and `20 41` are different numbers.
 #[must_use]
 pub fn identity(text: &str) -> String {
-    identity_of(&Table::get().codes(text))
+    Table::get().fold(text).identity()
 }
 
-/// The same for a text whose codes are known.
-pub(crate) fn identity_of(codes: &[u32]) -> String {
-    spelled(codes, Spaces::BetweenDigits)
+/// What is left of a text, a byte for each sign, letter and digit.
+///
+/// Signs are those up to [`LAST_SIGN`], letters and digits are in ASCII, [`regional`] and [`is_arabic`] tell halves of flags
+/// and Arabic letters, and the rest are [`OTHER`].
+pub(crate) struct Folded {
+    pub(crate) letters: Vec<u8>,
+    /// Which the others are, in their order.
+    others: Vec<char>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,62 +44,64 @@ enum Spaces {
     BetweenDigits,
 }
 
-const DIGITS: (u32, u32) = (b'0' as u32, b'9' as u32);
-
-/// What stood since the last letter or digit.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Between {
-    Nothing,
-    Mark,
-    Space,
-}
-
-fn spelled(codes: &[u32], spaces: Spaces) -> String {
-    let mut folded = Vec::with_capacity(codes.len() * 2);
-    let mut between = Between::Nothing;
-    let mut after_digit = false;
-    for &code in codes {
-        if code == SPACE {
-            between = Between::Space;
-            continue;
-        }
-        if code <= LAST_SIGN {
-            between = between.or_mark();
-            continue;
-        }
-        let digit = (DIGITS.0..=DIGITS.1).contains(&code);
-        let apart = match between {
-            Between::Nothing => false,
-            Between::Space if spaces == Spaces::Kept => !folded.is_empty(),
-            Between::Space | Between::Mark => digit && after_digit,
-        };
-        match code {
-            0..0x80 => {
-                if apart {
-                    folded.push(b' ');
-                }
-                folded.push(code as u8);
-            }
-            code => {
-                let Some(c) = char::from_u32(code) else {
-                    between = between.or_mark();
-                    continue;
-                };
-                if apart {
-                    folded.push(b' ');
-                }
-                folded.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-        }
-        after_digit = digit;
-        between = Between::Nothing;
+impl Folded {
+    /// The same as [`identity`] of the text.
+    pub(crate) fn identity(&self) -> String {
+        if self.others.is_empty() { self.joined() } else { self.spelled(Spaces::BetweenDigits) }
     }
-    String::from_utf8(folded).unwrap_or_default()
-}
 
-impl Between {
-    fn or_mark(self) -> Self {
-        if self == Self::Nothing { Self::Mark } else { self }
+    /// [`Spaces::BetweenDigits`] where every letter has a byte: two bytes are written for each, and as many of them kept
+    /// as it has in UTF-8, so that nothing depends on what it is.
+    fn joined(&self) -> String {
+        let mut joined = vec![0_u8; self.letters.len() * 2 + 2];
+        let (mut length, mut before) = (0, SPACE);
+        for &letter in &self.letters {
+            if letter.is_ascii_digit()
+                && is_between(before)
+                && length > 0
+                && joined[length - 1].is_ascii_digit()
+            {
+                joined[length] = b' ';
+                length += 1;
+            }
+            let (bytes, kept) = UTF8[usize::from(letter)];
+            [joined[length], joined[length + 1]] = bytes;
+            length += usize::from(kept);
+            before = letter;
+        }
+        joined.truncate(length);
+        String::from_utf8(joined).unwrap_or_default()
+    }
+
+    fn spelled(&self, spaces: Spaces) -> String {
+        let mut spelled = Vec::with_capacity(self.letters.len() * 2);
+        let mut others = self.others.iter();
+        let (mut space, mut after_digit) = (false, false);
+        let mut rest = &self.letters[..];
+        while let [first, after @ ..] = rest {
+            if is_between(*first) {
+                space |= *first == SPACE;
+                rest = after;
+                continue;
+            }
+            let apart = space && spaces == Spaces::Kept && !spelled.is_empty();
+            if apart || (after_digit && first.is_ascii_digit()) {
+                spelled.push(b' ');
+            }
+            let length = rest.iter().position(|letter| is_between(*letter)).unwrap_or(rest.len());
+            let (word, behind) = rest.split_at(length);
+            for letter in word {
+                match (*letter, UTF8[usize::from(*letter)]) {
+                    (OTHER, _) => others.next().into_iter().for_each(|c| {
+                        spelled.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                    }),
+                    (_, (bytes, length)) => spelled.extend_from_slice(&bytes[..usize::from(length)]),
+                }
+            }
+            (space, after_digit) = (false, word.last().is_some_and(u8::is_ascii_digit));
+            rest = behind;
+        }
+        String::from_utf8(spelled).unwrap_or_default()
     }
 }
 

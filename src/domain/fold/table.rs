@@ -1,35 +1,45 @@
 //! What each character folds to, looked up in one step: a text is folded in a single pass.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
+use super::Folded;
 use super::look_alikes::{DIGIT_ZEROS, INVISIBLE, LETTERS, look_alike};
 
 /// Nothing: marks, tatweel, invisible characters, apostrophes.
-pub(crate) const DROP: u32 = 0;
+const DROP: u8 = 0;
 /// White space.
-pub(crate) const SPACE: u32 = 1;
+pub(crate) const SPACE: u8 = 1;
 /// Punctuation and symbols.
-pub(crate) const MARK: u32 = 2;
+pub(crate) const MARK: u8 = 2;
 /// A percent sign.
-pub(crate) const PERCENT: u32 = 3;
+pub(crate) const PERCENT: u8 = 3;
 /// A sign of money that is not the dollar's.
-pub(crate) const CURRENCY: u32 = 4;
+pub(crate) const CURRENCY: u8 = 4;
 /// A dollar sign, which may stand for an S.
-pub(crate) const DOLLAR: u32 = 5;
+pub(crate) const DOLLAR: u8 = 5;
 /// A full stop, which may be part of an address.
-pub(crate) const DOT: u32 = 6;
+pub(crate) const DOT: u8 = 6;
 /// An at sign, which may stand for an A.
-pub(crate) const AT: u32 = 7;
+pub(crate) const AT: u8 = 7;
 /// A mark of one stroke, which may stand for an I or an L.
-pub(crate) const STROKE: u32 = 8;
-/// Greater codes are characters, or have a flag.
-pub(crate) const LAST_SIGN: u32 = STROKE;
-/// With the letter in the low bits: half of a flag, or a letter spelled with one.
+pub(crate) const STROKE: u8 = 8;
+/// Greater ones are letters and digits.
+pub(crate) const LAST_SIGN: u8 = STROKE;
+/// Half of a flag, from A to Z. It may be the letter, or nothing.
+const FLAGS: Range<u8> = 0x10..0x2a;
+/// A letter or digit that has no byte of its own.
+pub(crate) const OTHER: u8 = 0x80;
+/// In the table alone: characters that fold to more than one.
+const SEVERAL: u8 = 0x81;
+
+/// The Arabic letters that have bytes of their own, and what is between a letter's byte and its character.
+const ARABIC: Range<u32> = 0x620..0x64b;
+const ARABIC_OFFSET: u32 = 0x620 - 0xa0;
+/// A code with the letter in the low bits: half of a flag, or a letter spelled with one.
 const REGIONAL: u32 = 1 << 24;
-/// With a place in `several` in the low bits: characters that fold to more than one.
-const SEVERAL: u32 = 1 << 25;
 
 /// Characters below are in the table, others are worked out when they come.
 const TABLED: u32 = 0x2_0000;
@@ -38,6 +48,11 @@ const ROUNDS: usize = 4;
 
 /// The folding of every character.
 pub(crate) struct Table {
+    /// The byte of each that is in ASCII.
+    ascii: [u8; 256],
+    /// The byte of each, small enough to stay in the cache while texts are folded.
+    letters: Box<[u8]>,
+    /// The character of each that is [`OTHER`], the place in `several` of each that is [`SEVERAL`].
     codes: Box<[u32]>,
     several: Vec<Vec<u32>>,
 }
@@ -51,50 +66,118 @@ impl Table {
     }
 
     fn new() -> Self {
-        let mut table = Self { codes: vec![MARK; TABLED as usize].into(), several: Vec::new() };
+        let mut table = Self {
+            ascii: [DROP; 256],
+            letters: vec![MARK; TABLED as usize].into(),
+            codes: vec![0; TABLED as usize].into(),
+            several: Vec::new(),
+        };
         for c in (0..TABLED).filter_map(char::from_u32) {
             let codes = work_out(c);
-            table.codes[c as usize] = match codes.as_slice() {
-                [] => DROP,
-                [one] => *one,
+            (table.letters[c as usize], table.codes[c as usize]) = match codes.as_slice() {
+                [] => (DROP, 0),
+                [one] => (letter(*one), *one),
                 _ => {
                     table.several.push(codes);
-                    SEVERAL | u32::try_from(table.several.len() - 1).unwrap_or_default()
+                    (SEVERAL, u32::try_from(table.several.len() - 1).unwrap_or_default())
                 }
             };
         }
+        table.ascii[..0x80].copy_from_slice(&table.letters[..0x80]);
         table
     }
 
-    /// The codes of a text, without those that are nothing.
-    pub(crate) fn codes(&self, text: &str) -> Vec<u32> {
-        let mut codes = Vec::with_capacity(text.len());
-        for c in text.chars() {
-            match self.codes.get(c as usize) {
-                Some(&DROP) => {}
-                Some(code) if code & SEVERAL == 0 => codes.push(*code),
-                _ => self.each(c, |code| codes.push(code)),
+    /// What is left of a text.
+    pub(crate) fn fold(&self, text: &str) -> Folded {
+        let mut folded = Folded { letters: Vec::with_capacity(text.len()), others: Vec::new() };
+        let mut rest = text;
+        while !rest.is_empty() {
+            let ascii = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+            folded.letters.extend(rest[..ascii].bytes().map(|byte| self.ascii[usize::from(byte)]));
+            let mut chars = rest[ascii..].chars();
+            for c in chars.by_ref() {
+                match self.letters.get(c as usize) {
+                    Some(&(OTHER | SEVERAL)) | None => self.fold_rare(c, &mut folded),
+                    Some(letter) => folded.letters.push(*letter),
+                }
+                if c.is_ascii() {
+                    break;
+                }
             }
+            rest = chars.as_str();
         }
-        codes
+        // At the end, so that nothing is asked of the letters of most texts one by one.
+        if folded.letters.contains(&DROP) {
+            folded.letters.retain(|letter| *letter != DROP);
+        }
+        folded
     }
 
-    /// Calls with each code the character folds to: one of the constants, a regional letter, or a character.
-    fn each(&self, c: char, mut then: impl FnMut(u32)) {
-        match self.codes.get(c as usize) {
-            Some(code) if code & SEVERAL == 0 => then(*code),
-            Some(code) => self.several[(code & !SEVERAL) as usize].iter().copied().for_each(then),
-            None => work_out(c).into_iter().for_each(then),
+    fn fold_rare(&self, c: char, folded: &mut Folded) {
+        match self.letters.get(c as usize) {
+            Some(&SEVERAL) => push(folded, &self.several[self.codes[c as usize] as usize]),
+            Some(_) => push(folded, &self.codes[c as usize..=c as usize]),
+            None => push(folded, &work_out(c)),
         }
     }
 }
 
-/// The letter of a regional indicator's code.
+fn push(folded: &mut Folded, codes: &[u32]) {
+    for code in codes {
+        let letter = letter(*code);
+        if letter == OTHER {
+            folded.others.extend(char::from_u32(*code));
+        }
+        folded.letters.push(letter);
+    }
+}
+
+/// The byte of a code: a sign's number, an ASCII letter or digit, an Arabic letter, half of a flag.
+fn letter(code: u32) -> u8 {
+    match code {
+        0..0x80 => code as u8,
+        code if ARABIC.contains(&code) => (code - ARABIC_OFFSET) as u8,
+        code if code & REGIONAL != 0 => FLAGS.start + (code as u8 - b'a'),
+        _ => OTHER,
+    }
+}
+
+/// The letter of half a flag.
 #[inline]
-pub(crate) fn regional(code: u32) -> Option<u8> {
-    (code & REGIONAL != 0).then_some(code as u8)
+pub(crate) fn regional(letter: u8) -> Option<u8> {
+    FLAGS.contains(&letter).then(|| letter - FLAGS.start + b'a')
 }
 
+/// Whether the byte is neither a letter nor a digit.
+#[inline]
+pub(super) fn is_between(letter: u8) -> bool {
+    letter < FLAGS.end
+}
+
+/// Whether the byte is an Arabic letter.
+#[inline]
+pub(crate) fn is_arabic(letter: u8) -> bool {
+    letter > SEVERAL
+}
+
+/// Each letter or digit in UTF-8, and how many bytes that takes: two for an Arabic letter, none for what is between.
+pub(super) const UTF8: [([u8; 2], u8); 256] = {
+    let mut utf8 = [([0; 2], 0); 256];
+    let mut letter = FLAGS.end;
+    while letter < OTHER {
+        utf8[letter as usize] = ([letter, 0], 1);
+        letter += 1;
+    }
+    let mut code = ARABIC.start;
+    while code < ARABIC.end {
+        let bytes = [0xc0 | (code >> 6) as u8, 0x80 | (code & 0x3f) as u8];
+        utf8[(code - ARABIC_OFFSET) as usize] = (bytes, 2);
+        code += 1;
+    }
+    utf8
+};
+
+/// The codes a character folds to: signs, characters, halves of flags.
 fn work_out(c: char) -> Vec<u32> {
     let mut codes = vec![c as u32];
     for _ in 0..ROUNDS {
@@ -104,20 +187,20 @@ fn work_out(c: char) -> Vec<u32> {
 }
 
 fn once(code: u32) -> Vec<u32> {
-    let Some(c) = char::from_u32(code).filter(|_| code > LAST_SIGN) else {
-        return if code == DROP { Vec::new() } else { vec![code] };
+    let Some(c) = char::from_u32(code).filter(|_| code > u32::from(LAST_SIGN)) else {
+        return if code == u32::from(DROP) { Vec::new() } else { vec![code] };
     };
     match c {
         _ if INVISIBLE.iter().any(|range| range.contains(&c)) => return Vec::new(),
-        '\u{2800}' => return vec![SPACE],
-        '%' | '٪' => return vec![PERCENT],
+        '\u{2800}' => return vec![u32::from(SPACE)],
+        '%' | '٪' => return vec![u32::from(PERCENT)],
         '\'' | '’' | '‘' | '`' | '´' | 'ʼ' | '＇' => return Vec::new(),
-        '.' => return vec![DOT],
-        '@' => return vec![AT],
-        '!' | '|' | '¡' | '¦' => return vec![STROKE],
-        '$' => return vec![DOLLAR],
+        '.' => return vec![u32::from(DOT)],
+        '@' => return vec![u32::from(AT)],
+        '!' | '|' | '¡' | '¦' => return vec![u32::from(STROKE)],
+        '$' => return vec![u32::from(DOLLAR)],
         '£' | '€' | '¥' | '₹' | '₺' | '₽' | '₪' | '﷼' | '¢' | '\u{20c1}' => {
-            return vec![CURRENCY];
+            return vec![u32::from(CURRENCY)];
         }
         '\u{1f1e6}'..='\u{1f1ff}' => return vec![REGIONAL | (code - 0x1f1e6 + u32::from(b'a'))],
         _ => {}
@@ -140,15 +223,15 @@ fn once(code: u32) -> Vec<u32> {
 
 /// What is left of a character that needs no decomposition.
 fn plain(c: char) -> Option<u32> {
-    if c as u32 <= LAST_SIGN {
-        Some(MARK)
+    if c as u32 <= u32::from(LAST_SIGN) {
+        Some(MARK.into())
     } else if c.is_whitespace() {
-        Some(SPACE)
+        Some(SPACE.into())
     } else if is_combining_mark(c) {
         None
     } else if c.is_alphanumeric() || matches!(c, '%' | '.' | '@' | '!' | '|' | '$') {
         Some(c as u32)
     } else {
-        Some(MARK)
+        Some(MARK.into())
     }
 }

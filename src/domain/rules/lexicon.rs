@@ -1,12 +1,12 @@
 //! All phrases of all rules in one tree of words, so that a text is gone through once however many there are.
 
-use std::collections::hash_map::Entry as Place;
 use std::ops::RangeInclusive;
 
 use rustc_hash::FxHashMap;
 
-use super::stem::without_joined;
+use super::stem::{is_arabic, joined};
 use super::view::{look, plain, unmasked};
+use super::word::{NONE, Word, Words};
 use crate::domain::fold::Table;
 
 /// The most lists a rules file can have: one bit each.
@@ -16,32 +16,32 @@ pub(super) const LISTS: usize = 128;
 const SPELLED_LETTERS: usize = 128;
 const SPELLED_WORD: RangeInclusive<usize> = 3..=16;
 
-/// The node before the first word of a phrase, and the id of a word that is in no phrase.
-const NONE: u32 = 0;
+/// The node before the first word of a phrase.
+const START: u32 = 0;
 
 /// The compiled phrases.
 #[derive(Default)]
 pub(super) struct Lexicon {
     /// The id of each word as it is written, and as it is when its disguises are taken off.
-    words: FxHashMap<Box<[u8]>, u32>,
-    unmasked: FxHashMap<Box<[u8]>, u32>,
-    /// By the word's id, the node that a phrase's first word leads to.
+    words: Words,
+    unmasked: Words,
+    /// By the word's id, the node that a phrase's first word leads to; [`START`] when no phrase begins with it.
     first: Vec<u32>,
     /// By a node and the id of a further word, the node they lead to.
-    further: FxHashMap<(u32, u32), u32>,
+    further: FxHashMap<u64, u32>,
     /// What each node means.
     nodes: Vec<Node>,
     lists: u8,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Node {
     /// The lists that the phrase which ends here belongs to.
     lists: u128,
     /// What the phrase says about the wording.
     points: i32,
-    /// Whether phrases go on from here.
-    goes_on: bool,
+    /// A bit for each word that phrases go on with from here, in the place that its id has in [`bit`].
+    next: u64,
 }
 
 /// What was found in a text.
@@ -78,7 +78,7 @@ impl Hits {
     }
 
     #[inline]
-    fn add(&mut self, node: u32, found: Node) {
+    fn add(&mut self, node: u32, found: &Node) {
         let word = &mut self.seen[node as usize / 64];
         let bit = 1 << (node % 64);
         if *word & bit != 0 {
@@ -98,7 +98,7 @@ impl Hits {
 impl Lexicon {
     /// Nothing yet.
     pub(super) fn new() -> Self {
-        Self { first: vec![NONE], nodes: vec![Node::default()], ..Self::default() }
+        Self { first: vec![START], nodes: vec![Node::default()], ..Self::default() }
     }
 
     /// How many lists were begun; the number of the next one.
@@ -127,24 +127,24 @@ impl Lexicon {
     fn node(&mut self, phrase: &str) -> Option<usize> {
         let (phrase, dot) = phrase.strip_prefix('.').map_or((phrase, false), |phrase| (phrase, true));
         let mut words: Vec<Box<[u8]>> = Vec::new();
-        plain(&Table::get().codes(phrase), |word| words.push(word.into()));
+        plain(&Table::get().fold(phrase).letters, |word| words.push(word.letters().into()));
         if words.iter().all(|word| matches!(**word, [b'#' | b'.'])) {
             return None;
         }
         if dot {
             words.insert(0, b"."[..].into());
         }
-        let mut node = NONE;
+        let mut node = START;
         for word in words {
-            let id = self.id(word);
+            let id = self.id(&word);
             let new = u32::try_from(self.nodes.len()).ok()?;
-            let next = if node == NONE {
+            let next = if node == START {
                 let first = &mut self.first[id as usize];
-                *first = if *first == NONE { new } else { *first };
+                *first = if *first == START { new } else { *first };
                 *first
             } else {
-                self.nodes[node as usize].goes_on = true;
-                *self.further.entry((node, id)).or_insert(new)
+                self.nodes[node as usize].next |= bit(id);
+                *self.further.entry(step(node, id)).or_insert(new)
             };
             if next == new {
                 self.nodes.push(Node::default());
@@ -154,21 +154,19 @@ impl Lexicon {
         Some(node as usize)
     }
 
-    fn id(&mut self, word: Box<[u8]>) -> u32 {
+    fn id(&mut self, word: &[u8]) -> u32 {
         let new = u32::try_from(self.first.len()).unwrap_or(u32::MAX);
-        match self.words.entry(word) {
-            Place::Occupied(known) => *known.get(),
-            Place::Vacant(place) => {
-                let looks = place.key().iter().map(|byte| look(*byte)).collect();
-                self.unmasked.entry(looks).or_insert(new);
-                self.first.push(NONE);
-                *place.insert(new)
-            }
+        let id = self.words.get_or_insert(Word::of(word), new);
+        if id == new {
+            let looks: Vec<u8> = word.iter().map(|letter| look(*letter)).collect();
+            self.unmasked.get_or_insert(Word::of(&looks), new);
+            self.first.push(START);
         }
+        id
     }
 
-    /// All phrases of the text with these codes, as written and unmasked.
-    pub(super) fn find(&self, codes: &[u32]) -> Hits {
+    /// All phrases of the text with these letters, as written and unmasked.
+    pub(super) fn find(&self, letters: &[u8]) -> Hits {
         let hits = Hits {
             seen: vec![0; self.nodes.len().div_ceil(64)],
             lists: 0,
@@ -177,20 +175,21 @@ impl Lexicon {
             words: 0,
             spelled: 0,
         };
-        let mut reading = Reading { lexicon: self, open: Vec::new(), opening: Vec::new(), hits };
+        let mut reading = Reading { lexicon: self, open: Vec::new(), hits };
         let mut count = 0;
-        let plain = plain(codes, |word| {
+        let plain = plain(letters, |word| {
             count += 1;
             reading.word(id_of(&self.words, word));
         });
         reading.hits.spelled = plain.spelled;
         if plain.tricky {
             reading.open.clear();
-            let mut letters = SPELLED_LETTERS;
-            unmasked(codes, |word, spelled| match id_of(&self.unmasked, word) {
+            let mut most = SPELLED_LETTERS;
+            unmasked(letters, |word, spelled| match id_of(&self.unmasked, word) {
                 NONE if spelled => {
-                    let word = &word[..word.len().min(letters)];
-                    letters -= word.len();
+                    let letters = word.letters();
+                    let word = &letters[..letters.len().min(most)];
+                    most -= word.len();
                     reading.words_within(word);
                 }
                 id => reading.word(id),
@@ -230,7 +229,7 @@ impl Vocabulary {
     /// The phrases of a text.
     #[must_use]
     pub fn find(&self, text: &str) -> Found {
-        let hits = self.0.find(&Table::get().codes(text));
+        let hits = self.0.find(&Table::get().fold(text).letters);
         let bits = |(at, word): (usize, &u64)| {
             let word = *word;
             (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at as u32 * 64 + bit)
@@ -239,67 +238,84 @@ impl Vocabulary {
     }
 }
 
+/// One bit of a few for the id of a word: most words that do not go on with a phrase are told by it, without a look into
+/// the tree.
+#[inline]
+fn bit(id: u32) -> u64 {
+    1 << (id % u64::BITS)
+}
+
+/// The key of a step from a node with a word.
+#[inline]
+fn step(node: u32, id: u32) -> u64 {
+    u64::from(node) << 32 | u64::from(id)
+}
+
 /// The id of a word, of an Arabic one also without what is joined to its front.
 #[inline]
-fn id_of(words: &FxHashMap<Box<[u8]>, u32>, word: &[u8]) -> u32 {
-    if let Some(id) = words.get(word) {
-        return *id;
+fn id_of(words: &Words, word: Word<'_>) -> u32 {
+    let id = words.get(word);
+    if id != NONE || !is_arabic(word.letters()) {
+        return id;
     }
-    let [one, two] =
-        if word.first().is_some_and(|first| *first >= 0x80) { without_joined(word) } else { [None, None] };
-    one.and_then(|word| words.get(word))
-        .or_else(|| two.and_then(|word| words.get(word)))
-        .copied()
-        .unwrap_or(NONE)
+    let shorter = (1..=joined(word.letters())).map(|letters| words.get(word.without(letters)));
+    shorter.into_iter().find(|id| *id != NONE).unwrap_or(NONE)
 }
 
 /// Goes through a text word by word.
 struct Reading<'a> {
     lexicon: &'a Lexicon,
-    /// The phrases that are begun.
-    open: Vec<u32>,
-    opening: Vec<u32>,
+    /// The phrases that are begun, with what they may go on with.
+    open: Vec<(u32, u64)>,
     hits: Hits,
 }
 
 impl Reading<'_> {
     #[inline]
     fn word(&mut self, id: u32) {
-        self.opening.clear();
-        if id != NONE {
-            for at in 0..self.open.len() {
-                if let Some(node) = self.lexicon.further.get(&(self.open[at], id)) {
-                    self.arrive(*node);
-                }
-            }
-            let first = self.lexicon.first[id as usize];
-            if first != NONE {
-                self.arrive(first);
+        if id == NONE {
+            self.open.clear();
+            return;
+        }
+        let mut kept = 0;
+        for at in 0..self.open.len() {
+            let (node, next) = self.open[at];
+            if next & bit(id) != 0
+                && let Some(node) = self.lexicon.further.get(&step(node, id))
+                && let Some(open) = self.arrive(*node)
+            {
+                self.open[kept] = open;
+                kept += 1;
             }
         }
-        std::mem::swap(&mut self.open, &mut self.opening);
+        self.open.truncate(kept);
+        let first = self.lexicon.first[id as usize];
+        if first != START {
+            let open = self.arrive(first);
+            self.open.extend(open);
+        }
     }
 
     /// Reads letters without ends of words: the longest word that begins, and on behind it.
     fn words_within(&mut self, mut letters: &[u8]) {
         while let Some((_, rest)) = letters.split_first() {
             let lengths = SPELLED_WORD.rev().filter(|length| *length <= letters.len());
-            let ids = lengths
-                .filter_map(|length| self.lexicon.unmasked.get(&letters[..length]).map(|id| (*id, length)));
-            let (id, length) = ids.into_iter().next().unwrap_or((NONE, letters.len() - rest.len()));
+            let first = Word::of(letters);
+            let ids = lengths.map(|length| (self.lexicon.unmasked.get(first.first(length)), length));
+            let known = ids.into_iter().find(|(id, _)| *id != NONE);
+            let (id, length) = known.unwrap_or((NONE, letters.len() - rest.len()));
             self.word(id);
             letters = &letters[length..];
         }
     }
 
+    /// Notes what a node means; the phrase that goes on from it.
     #[inline]
-    fn arrive(&mut self, node: u32) {
-        let found = self.lexicon.nodes[node as usize];
-        if found.goes_on {
-            self.opening.push(node);
-        }
+    fn arrive(&mut self, node: u32) -> Option<(u32, u64)> {
+        let found = &self.lexicon.nodes[node as usize];
         if found.lists != 0 || found.points != 0 {
             self.hits.add(node, found);
         }
+        (found.next != 0).then_some((node, found.next))
     }
 }

@@ -7,11 +7,14 @@
 mod counter;
 mod error;
 mod file;
+mod hidden;
 mod lexicon;
+mod run;
 mod score;
 mod stem;
 mod text;
 mod view;
+mod word;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +26,7 @@ pub use error::RulesError;
 pub use lexicon::{Found, Vocabulary};
 pub use score::{BLOCK, PAUSE, THROTTLE, action, score};
 
-use super::fold::{Table, identity_of};
+use super::fold::Table;
 use super::purpose::Purpose;
 use lexicon::Lexicon;
 use text::{Subject, TextRule};
@@ -128,11 +131,11 @@ impl Rules {
     /// What the rules for this purpose find in a text.
     #[must_use]
     pub fn read(&self, text: &str, purpose: Purpose) -> Reading {
-        let codes = Table::get().codes(text);
-        let mut subject = Subject::new(text, self.lexicon.find(&codes));
+        let folded = Table::get().fold(text);
+        let mut subject = Subject::new(text, self.lexicon.find(&folded.letters));
         let rules = self.texts.iter().filter(|rule| rule.purposes.contains(purpose));
         let signals = rules.filter_map(|rule| rule.signal(&mut subject)).collect();
-        Reading { signals, identity: identity_of(&codes) }
+        Reading { signals, identity: folded.identity() }
     }
 
     /// The counter rules for this purpose.

@@ -1,6 +1,10 @@
 //! Words without what only their grammar adds. Phrases and texts are cut alike, so it matters little that a cut word is
 //! not always one of the language; what matters is that its forms become one.
 
+use std::ops::Range;
+
+use crate::domain::fold;
+
 const ALEF: u8 = 0xa7;
 const BEH: u8 = 0xa8;
 const TEH: u8 = 0xaa;
@@ -22,19 +26,23 @@ const PROCLITICS: [u8; 6] = [BEH, LAM, FEH, KAF, HEH, AIN];
 /// What is left of a word. English loses a plural s, Arabic the article (with and, by, like, for before it) and up to two
 /// endings.
 #[inline]
-pub(super) fn stem(word: &mut [u8]) -> &mut [u8] {
-    if word.first().is_some_and(|byte| *byte >= 0x80) {
+pub(super) fn stem(word: &[u8]) -> Range<usize> {
+    if is_arabic(word) {
         let from = article(word);
-        let to = word.len() - ending(&word[from..]);
-        return &mut word[from..to];
+        return from..word.len() - ending(&word[from..]);
     }
     match word {
         [_, _, before, b's'] | [_, _, .., before, b's'] if !matches!(before, b's' | b'u' | b'i') => {
-            let to = word.len() - 1;
-            &mut word[..to]
+            0..word.len() - 1
         }
-        word => word,
+        word => 0..word.len(),
     }
+}
+
+/// Whether the word begins with an Arabic letter.
+#[inline]
+pub(super) fn is_arabic(word: &[u8]) -> bool {
+    word.first().is_some_and(|letter| fold::is_arabic(*letter))
 }
 
 /// How many letters at the front are article and conjunctions.
@@ -76,12 +84,12 @@ fn is_ending(first: u8, second: u8) -> bool {
     )
 }
 
-/// The Arabic word without the letter or two that are written joined to it: what is left after one, and after a second.
+/// How many letters of an Arabic word, none, one or two, are written joined to its front.
 #[inline]
-pub(super) fn without_joined(word: &[u8]) -> [Option<&[u8]>; 2] {
+pub(super) fn joined(word: &[u8]) -> usize {
     match word {
-        [WAW, second, rest @ ..] if PROCLITICS.contains(second) => [Some(&word[1..]), Some(rest)],
-        [first, rest @ ..] if *first == WAW || PROCLITICS.contains(first) => [Some(rest), None],
-        _ => [None, None],
+        [WAW, second, ..] if PROCLITICS.contains(second) => 2,
+        [first, ..] if *first == WAW || PROCLITICS.contains(first) => 1,
+        _ => 0,
     }
 }

@@ -3,23 +3,15 @@
 //! A number is `#`, a percent sign `%`, a sign of money `$`, a dot inside a word `.`, each a word of its own. Arabic
 //! letters are bytes above 0x80, all other letters `?`. Words lose what only their grammar adds (see [`stem`]).
 
+use super::run::Run;
 use super::stem::stem;
-use crate::domain::fold::{AT, CURRENCY, DOLLAR, DOT, LAST_SIGN, PERCENT, SPACE, STROKE, regional};
-
-const OTHER_LETTER: u8 = b'?';
-
-/// The byte of a folded letter or digit.
-#[inline]
-fn byte(code: u32) -> u8 {
-    match code {
-        0..0x80 => code as u8,
-        0x620..0x64b => (code as u8) | 0x80,
-        _ => OTHER_LETTER,
-    }
-}
+use super::word::Word;
+use crate::domain::fold::{
+    AT, CURRENCY, DOLLAR, DOT, LAST_SIGN, PERCENT, SPACE, STROKE, is_arabic, regional,
+};
 
 fn is_letter(byte: u8) -> bool {
-    byte.is_ascii_lowercase() || byte >= 0x80
+    byte.is_ascii_lowercase() || is_arabic(byte)
 }
 
 /// How a text is written.
@@ -33,10 +25,11 @@ pub(super) struct Writing {
 }
 
 /// Calls with each word of the text as it is written.
-pub(super) fn plain(codes: &[u32], each: impl FnMut(&[u8])) -> Writing {
+pub(super) fn plain(letters: &[u8], each: impl FnMut(Word<'_>)) -> Writing {
     let mut plain = Plain {
         each,
-        word: Vec::with_capacity(64),
+        kept: Vec::new(),
+        last: 0,
         writing: Writing::default(),
         any: false,
         joined: false,
@@ -44,14 +37,14 @@ pub(super) fn plain(codes: &[u32], each: impl FnMut(&[u8])) -> Writing {
         mark: None,
     };
     let mut at = 0;
-    while let Some(&code) = codes.get(at) {
-        if code <= LAST_SIGN {
-            plain.sign(code, at > 0 && codes[at - 1] > LAST_SIGN);
+    while let Some(&letter) = letters.get(at) {
+        if letter <= LAST_SIGN {
+            plain.sign(letter, at > 0 && letters[at - 1] > LAST_SIGN);
             at += 1;
         } else {
-            let length = codes[at..].iter().take_while(|code| **code > LAST_SIGN).count();
-            plain.word(&codes[at..at + length]);
-            at += length;
+            let run = Run::of(&letters[at..]);
+            plain.run(letters, at, run);
+            at += run.length;
         }
     }
     plain.writing
@@ -59,7 +52,10 @@ pub(super) fn plain(codes: &[u32], each: impl FnMut(&[u8])) -> Writing {
 
 struct Plain<F> {
     each: F,
-    word: Vec<u8>,
+    /// What is left of a word when halves of flags are taken out of it.
+    kept: Vec<u8>,
+    /// The last letter of the word before, if it has any.
+    last: u8,
     writing: Writing,
     /// There was a word.
     any: bool,
@@ -68,16 +64,16 @@ struct Plain<F> {
     /// So many words before have one letter.
     singles: u32,
     /// The mark that stands directly before.
-    mark: Option<u32>,
+    mark: Option<u8>,
 }
 
-impl<F: FnMut(&[u8])> Plain<F> {
-    fn sign(&mut self, code: u32, after_letter: bool) {
-        match code {
+impl<F: FnMut(Word<'_>)> Plain<F> {
+    fn sign(&mut self, sign: u8, after_letter: bool) {
+        match sign {
             SPACE => (self.joined, self.mark) = (false, None),
             PERCENT | CURRENCY | DOLLAR => {
-                self.writing.tricky |= after_letter && self.word.last().is_some_and(|last| is_letter(*last));
-                self.emit(if code == PERCENT { b"%" } else { b"$" });
+                self.writing.tricky |= after_letter && is_letter(self.last);
+                self.emit(if sign == PERCENT { b"%" } else { b"$" });
                 (self.joined, self.mark) = (false, None);
             }
             mark => {
@@ -87,63 +83,67 @@ impl<F: FnMut(&[u8])> Plain<F> {
         }
     }
 
-    fn word(&mut self, codes: &[u32]) {
-        self.word.clear();
-        let (mut digits, mut repeated, mut before) = (0, false, [0_u8; 2]);
-        for &code in codes {
-            if code < 0x80 || regional(code).is_none() {
-                let byte = byte(code);
-                digits += usize::from(byte.is_ascii_digit());
-                repeated |= before == [byte; 2];
-                before = [before[1], byte];
-                self.word.push(byte);
-            } else {
-                self.writing.tricky = true;
-            }
+    /// Reads what stands between two signs. Halves of flags are no part of the word.
+    #[inline]
+    fn run(&mut self, text: &[u8], from: usize, run: Run) {
+        if run.flags {
+            self.writing.tricky = true;
+            let mut kept = std::mem::take(&mut self.kept);
+            kept.clear();
+            kept.extend(text[from..from + run.length].iter().filter(|letter| regional(**letter).is_none()));
+            self.word(&kept, 0, Run::of(&kept));
+            self.kept = kept;
+        } else {
+            self.word(text, from, run);
         }
-        let Some(first) = self.word.first() else { return };
+    }
+
+    #[inline]
+    fn word(&mut self, text: &[u8], from: usize, run: Run) {
+        let word = &text[from..from + run.length];
+        self.last = word.last().copied().unwrap_or_default();
+        let Some(first) = word.first() else { return };
         let tight = self.mark.is_some() && !first.is_ascii_digit();
         self.writing.tricky |= tight;
         if tight && self.mark == Some(DOT) && self.any {
             self.emit(b".");
         }
-        let number = digits == self.word.len();
-        self.singles = if self.word.len() == 1 && !number { self.singles + 1 } else { 0 };
+        self.singles = if run.length == 1 && !run.number { self.singles + 1 } else { 0 };
         self.writing.spelled = self.writing.spelled.max(self.singles);
-        if number {
+        if run.number {
             if !self.joined {
                 self.emit(b"#");
             }
         } else {
-            self.writing.tricky |= repeated || digits > 0;
-            if digits > 0 {
-                self.split_number();
+            self.writing.tricky |= run.repeated || run.digits;
+            if run.digits {
+                self.split_number(word);
             } else {
-                (self.each)(stem(&mut self.word));
+                let stem = stem(word);
+                (self.each)(Word::within(text, from + stem.start..from + stem.end));
             }
         }
         self.writing.tricky |= self.singles > 1;
-        (self.any, self.joined, self.mark) = (true, number, None);
+        (self.any, self.joined, self.mark) = (true, run.number, None);
     }
 
-    fn emit(&mut self, word: &[u8]) {
-        (self.each)(word);
+    fn emit(&mut self, sign: &[u8; 1]) {
+        (self.each)(Word::of(sign));
         self.any = true;
     }
 
     /// `199sar` is `# sar`, `save40` is `save #`; a single digit may be a letter in disguise and stays.
-    fn split_number(&mut self) {
-        let word = &self.word[..];
+    fn split_number(&mut self, word: &[u8]) {
         let leading = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let trailing = word.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
         let from = if leading >= 2 { leading } else { 0 };
         let to = word.len() - if trailing >= 2 { trailing } else { 0 };
         if from > 0 {
-            (self.each)(b"#");
+            (self.each)(Word::of(b"#"));
         }
-        (self.each)(&word[from..to]);
+        (self.each)(Word::within(word, from..to));
         if to < word.len() {
-            (self.each)(b"#");
+            (self.each)(Word::of(b"#"));
         }
     }
 }
@@ -151,7 +151,7 @@ impl<F: FnMut(&[u8])> Plain<F> {
 /// Calls with each word of the text with its disguises taken off: marks inside words removed, letters set apart joined,
 /// digits and signs read as the letters they look like, repeated letters once. `l` and `i` are one letter here, because
 /// `1`, `!` and `|` are both. With each word comes whether it was put together from single letters.
-pub(super) fn unmasked(codes: &[u32], each: impl FnMut(&[u8], bool)) {
+pub(super) fn unmasked(letters: &[u8], each: impl FnMut(Word<'_>, bool)) {
     let mut unmasked = Unmasked {
         each,
         word: Vec::with_capacity(64),
@@ -160,8 +160,8 @@ pub(super) fn unmasked(codes: &[u32], each: impl FnMut(&[u8], bool)) {
         gap: 0,
         sign: None,
     };
-    for &code in codes {
-        unmasked.code(code);
+    for &letter in letters {
+        unmasked.letter(letter);
     }
     unmasked.end_token();
     unmasked.end_run();
@@ -176,10 +176,10 @@ struct Unmasked<F> {
     sign: Option<u8>,
 }
 
-impl<F: FnMut(&[u8], bool)> Unmasked<F> {
+impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
     #[inline]
-    fn code(&mut self, code: u32) {
-        match code {
+    fn letter(&mut self, letter: u8) {
+        match letter {
             SPACE => {
                 self.end_token();
                 self.gap += 1;
@@ -190,17 +190,17 @@ impl<F: FnMut(&[u8], bool)> Unmasked<F> {
             PERCENT | CURRENCY => {
                 self.end_token();
                 self.end_run();
-                (self.each)(if code == PERCENT { b"%" } else { b"$" }, false);
+                (self.each)(Word::of(if letter == PERCENT { b"%" } else { b"$" }), false);
             }
             0..=LAST_SIGN => {}
-            code => {
-                let byte = regional(code).unwrap_or_else(|| byte(code));
+            letter => {
+                let letter = regional(letter).unwrap_or(letter);
                 match self.sign.take() {
-                    Some(sign) if is_letter(byte) => self.token.push(sign),
-                    Some(b's') => (self.each)(b"$", false),
+                    Some(sign) if is_letter(letter) => self.token.push(sign),
+                    Some(b's') => (self.each)(Word::of(b"$"), false),
                     _ => {}
                 }
-                self.token.push(byte);
+                self.token.push(letter);
             }
         }
     }
@@ -237,30 +237,39 @@ impl<F: FnMut(&[u8], bool)> Unmasked<F> {
     }
 
     fn push(&mut self, word: &[u8], spelled: bool) {
-        if word.iter().all(u8::is_ascii_digit) {
-            (self.each)(b"#", false);
+        let run = Run::of(word);
+        if run.number {
+            (self.each)(Word::of(b"#"), false);
             return;
         }
-        let repeated = word.windows(3).any(|three| three[0] == three[1] && three[1] == three[2]);
-        if repeated {
+        if run.repeated {
             self.push_at_most(word, 2, spelled);
+            self.push_at_most(word, 1, spelled);
+        } else {
+            self.word.clear();
+            self.word.extend(word.iter().map(|letter| undigit(*letter)));
+            self.emit(spelled);
         }
-        self.push_at_most(word, if repeated { 1 } else { 2 }, spelled);
     }
 
     /// The word with no letter more than `most` times in a row.
     fn push_at_most(&mut self, word: &[u8], most: usize, spelled: bool) {
         self.word.clear();
-        let mut times = 0;
-        for (at, byte) in word.iter().enumerate() {
-            times = if at > 0 && word[at - 1] == *byte { times + 1 } else { 1 };
+        let (mut times, mut before) = (0, 0);
+        for &letter in word {
+            times = if letter == before { times + 1 } else { 1 };
+            before = letter;
             if times <= most {
-                self.word.push(undigit(*byte));
+                self.word.push(undigit(letter));
             }
         }
-        let word = stem(&mut self.word);
-        word.iter_mut().for_each(|byte| *byte = look(*byte));
-        (self.each)(word, spelled);
+        self.emit(spelled);
+    }
+
+    fn emit(&mut self, spelled: bool) {
+        let stem = stem(&self.word);
+        self.word[stem.clone()].iter_mut().for_each(|byte| *byte = look(*byte));
+        (self.each)(Word::within(&self.word, stem), spelled);
     }
 }
 
