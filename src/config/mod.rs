@@ -103,7 +103,7 @@ pub struct Config {
     pub webhook_timeout: Duration,
     /// `GATEPOST_BODY_TIMEOUT_MS`: how long a customer may take to send a request's body.
     pub body_timeout: Duration,
-    /// `GATEPOST_ACCEPT_DUE_MS`: how long after acceptance `sweep` looks at a message nobody has claimed.
+    /// `GATEPOST_ACCEPT_DUE_MS`: how long after its acceptance a message is due that nobody has claimed.
     pub accept_due: Duration,
     /// `GATEPOST_LEASE_MS`: how long a claimed message belongs to a worker.
     pub lease: Duration,
