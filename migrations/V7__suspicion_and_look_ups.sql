@@ -49,3 +49,13 @@ comment on column instances.own_number is 'Evolution: the digits of the number t
 
 alter table instances add column callback_jwt_key_sealed bytea;
 comment on column instances.callback_jwt_key_sealed is 'the key, encrypted, with which its Evolution server signs a token for each event; null: the address alone vouches for what comes to it';
+
+alter table instances
+    add column previous_callback_token_hash bytea,
+    add column previous_callback_jwt_key_sealed bytea,
+    add column previous_callback_until timestamptz;
+comment on column instances.previous_callback_token_hash is 'SHA-256 of the token before the present one: its server may not know yet that it changed, and repeats what it could not deliver to the old address';
+comment on column instances.previous_callback_jwt_key_sealed is 'the key, encrypted, that belongs to the previous token';
+comment on column instances.previous_callback_until is 'when the previous token ends';
+create index instances_by_previous_callback_token on instances (previous_callback_token_hash)
+    where previous_callback_token_hash is not null;

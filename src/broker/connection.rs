@@ -83,7 +83,12 @@ async fn open_here(
         }
     };
     let channel = timeout(TOPOLOGY_TIMEOUT, declare).await.map_err(|_| BrokerError::Timeout)??;
-    let bind = async { topology.bind(&connection.create_channel().await?).await };
+    let bind = async {
+        let channel = connection.create_channel().await?;
+        topology.bind(&channel).await?;
+        // Left to be dropped it would still be closing when a short-lived connection ends, which lapin logs as an error.
+        channel.close(200, "OK".into()).await
+    };
     match timeout(BINDING_TIMEOUT, bind).await {
         Ok(bound) => bound?,
         // Were they missing, jobs would come back as unroutable, and be published again over another connection.

@@ -105,8 +105,9 @@ impl LaneWorker {
                     () = self.heard.look(&self.pool, self.lane) => {}
                 }
             }
+            let (claimed, begun) = (self.claim().await, self.begin().await);
             // A full one may have left something.
-            if self.claim().await | self.begin().await {
+            if claimed || begun {
                 continue;
             }
             let next_slot = self.waiting.keys().next().map(|(at, _)| *at);

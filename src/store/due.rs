@@ -65,16 +65,26 @@ pub async fn tenants(db: &impl Db, lane: Lane, after: i64, most: i32) -> Result<
     Ok(db.query(SQL, &[&lane.as_str(), &after, &most]).await?.iter().map(|row| row.get(0)).collect())
 }
 
+/// A message that is due and may be claimed; one that was resent and has expired is ended by sweep.
+macro_rules! claimable {
+    () => {
+        "due_at <= now() and not in_flight
+         and (status in ('queued', 'sending') or (status = 'unknown' and unsent and expires_at > now()))"
+    };
+}
+
 /// Up to `most` messages that are due and may be claimed, the longest due first.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn claimable(db: &impl Db, lane: Lane, most: i64) -> Result<Vec<MessageKey>, StoreError> {
-    const SQL: &str = "-- due.claimable
+    const SQL: &str = concat!(
+        "-- due.claimable
         select account_id, message_id from messages
-        where lane = $1 and due_at <= now() and not in_flight
-          and (status in ('queued', 'sending') or (status = 'unknown' and unsent and expires_at > now()))
-        order by due_at limit $2";
+        where lane = $1 and ",
+        claimable!(),
+        " order by due_at limit $2"
+    );
     Ok(db.query(SQL, &[&lane.as_str(), &most]).await?.iter().map(key).collect())
 }
 
@@ -88,14 +98,16 @@ pub async fn claimable_of(
     tenants: &[i64],
     each: i64,
 ) -> Result<Vec<MessageKey>, StoreError> {
-    const SQL: &str = "-- due.claimable_of
+    const SQL: &str = concat!(
+        "-- due.claimable_of
         select t.account_id, m.message_id
         from unnest($2::int8[]) as t(account_id)
         cross join lateral (
             select message_id from messages
-            where lane = $1 and account_id = t.account_id and due_at <= now() and not in_flight
-              and (status in ('queued', 'sending') or (status = 'unknown' and unsent and expires_at > now()))
-            order by due_at limit $3) m";
+            where lane = $1 and account_id = t.account_id and ",
+        claimable!(),
+        " order by due_at limit $3) m"
+    );
     Ok(db.query(SQL, &[&lane.as_str(), &tenants, &each]).await?.iter().map(key).collect())
 }
 

@@ -154,6 +154,7 @@ fn main() {
         schema::schema_of_another_version_is_refused_by_name,
         schema::schema_is_keyed_by_tenant,
         schema::schema_explains_its_columns,
+        schema::schema_that_was_released_is_not_changed,
         admin::admin_prints_one_object,
         admin::admin_says_what_is_allowed,
         admin::admin_names_what_is_not_there,

@@ -1,13 +1,33 @@
 //! The schema: brought up to date by `gateway migrate`, insisted on by everything else, kept by tenant, explained.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use gatepost::store::migrations;
+use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
 use crate::support::process::{Binary, Process, command};
 use crate::support::services::{Services, free_port};
 use crate::support::world::{World, connect, empty_database};
+
+/// The migrations and the beginnings of their SHA-256. A line is added for a new one; none is ever changed, because a database
+/// to which another text was applied under that version refuses all later ones.
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__first_schema", "c49f0839590d135f"),
+    ("V2__the_guards_memory", "ad57be3a05f69371"),
+    ("V3__evolution_callbacks", "d62599c31436b113"),
+    ("V4__evolution_sending", "a99f3a0fdd72396e"),
+    ("V5__what_an_unknown_outcome_becomes", "6c2fbfb2c6b09f1f"),
+    ("V6__windows_templates_and_business_accounts", "04de964e399f9c92"),
+    ("V7__suspicion_and_look_ups", "91ca8a700ded7001"),
+    ("V8__words_and_answers_of_opting_out", "7a1691f92dca0c07"),
+    ("V9__wishes_about_marketing", "3c6c90c5c99811c6"),
+    ("V10__audit", "810d51a4a4d772eb"),
+    ("V11__which_builds_the_schema_serves", "1b6f9282ae5b30af"),
+    ("V12__due_by_tenant", "3e188ea2eaa044d3"),
+];
 
 /// Columns that need no comment, because the name, or the comment of its table or of the column it refers to, says all.
 const PLAIN: &[&str] = &[
@@ -191,4 +211,23 @@ pub async fn schema_explains_its_columns(services: &Services) {
     let plain = |column: &String| column.split_once('.').is_some_and(|(_, name)| PLAIN.contains(&name));
     let unexplained: Vec<&String> = unexplained.iter().filter(|column| !plain(column)).collect();
     assert!(unexplained.is_empty(), "neither explained nor plain: {unexplained:?}");
+}
+
+/// What was applied to somebody's database stays as it is.
+pub async fn schema_that_was_released_is_not_changed(_: &Services) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut found: Vec<(String, String)> = fs::read_dir(folder)
+        .expect("the folder can be read")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| {
+            let sum = hex::encode(Sha256::digest(fs::read(&path).expect("it can be read")));
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, sum[..16].to_owned())
+        })
+        .collect();
+    found.sort();
+    let mut expected: Vec<(String, String)> =
+        MIGRATIONS.iter().map(|(name, sum)| ((*name).to_owned(), (*sum).to_owned())).collect();
+    expected.sort();
+    assert_eq!(found, expected);
 }
