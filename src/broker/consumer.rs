@@ -149,7 +149,7 @@ impl Source {
                     info!(queue = self.queue.key(), node = route.name(), "consuming");
                     waits = pauses(Duration::from_secs(2));
                     self.health.0.store(true, Ordering::Relaxed);
-                    self.pump(&opened.connection, opened.watch, opened.consumer, sender).await;
+                    self.pump(&opened.connection, &opened.watch, opened.consumer, sender).await;
                     self.health.0.store(false, Ordering::Relaxed);
                     if self.stop.is_cancelled() {
                         // No more jobs; the connection stays for the acknowledgements still to come.
@@ -195,7 +195,7 @@ impl Source {
     async fn pump(
         &self,
         connection: &Connection,
-        watch: Channel,
+        watch: &Channel,
         mut consumer: lapin::Consumer,
         jobs: &mpsc::Sender<Job>,
     ) {
@@ -236,7 +236,7 @@ impl Source {
     /// Returns when the queue has known of no consumer for a while, although we are one. A node that is cut off from the
     /// cluster keeps its clients' connections up and counts none then, because it cannot ask the queue's leader: no job
     /// will ever come from there.
-    async fn wait_until_forgotten(&self, channel: Channel) {
+    async fn wait_until_forgotten(&self, channel: &Channel) {
         let mut forgotten = 0;
         while forgotten < FORGOTTEN {
             tokio::time::sleep(WATCH_PAUSE).await;
