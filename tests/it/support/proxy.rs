@@ -20,6 +20,17 @@ enum Flow {
     Stalled,
     /// Each piece of up to 16 KiB comes so much later.
     Slow(Duration),
+    /// What the target says is nonsense.
+    Garbled,
+    /// The connection ends in the middle of what the target says.
+    Broken,
+}
+
+/// Which way a piece goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
 }
 
 /// Passes connections on to a target until it is told not to. Dropping it cuts it.
@@ -81,12 +92,22 @@ impl Proxy {
         self.flow.send_replace(Flow::Slow(delay));
     }
 
+    /// Passes requests on, and nonsense of the answers' length back.
+    pub fn garble(&mut self) {
+        self.flow.send_replace(Flow::Garbled);
+    }
+
+    /// Passes requests on, and of the answer the first half; then the connection ends.
+    pub fn break_answers(&mut self) {
+        self.flow.send_replace(Flow::Broken);
+    }
+
     /// Ends the connections that there are with a reset, and goes on.
     pub fn reset(&mut self) {
         self.resets.send_modify(|count| *count += 1);
     }
 
-    /// Works again, after a cut, a stall or slowness.
+    /// Works again, after a cut, a stall, slowness or spoilt answers.
     pub async fn heal(&mut self) {
         self.flow.send_replace(Flow::Passing);
         if self.serving.is_none() {
@@ -153,8 +174,8 @@ async fn relay(
     let (client_reads, client_writes) = client.split();
     let (server_reads, server_writes) = server.split();
     tokio::try_join!(
-        pump(client_reads, server_writes, flow.clone()),
-        pump(server_reads, client_writes, flow.clone()),
+        pump(client_reads, server_writes, flow.clone(), Way::There),
+        pump(server_reads, client_writes, flow.clone(), Way::Back),
     )?;
     Ok(())
 }
@@ -163,20 +184,26 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut flow: watch::Receiver<Flow>,
+    way: Way,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let count = from.read(&mut buffer).await?;
-        let slow = match *flow.borrow() {
-            Flow::Slow(delay) => Some(delay),
-            Flow::Passing | Flow::Stalled => None,
-        };
-        if let Some(delay) = slow {
+        let now = *flow.borrow();
+        if let Flow::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
         released(&mut flow).await;
         if count == 0 {
             return to.shutdown().await;
+        }
+        match (way, now) {
+            (Way::Back, Flow::Garbled) => buffer[..count].fill(0xA5),
+            (Way::Back, Flow::Broken) => {
+                to.write_all(&buffer[..count / 2]).await?;
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            _ => {}
         }
         to.write_all(&buffer[..count]).await?;
     }
