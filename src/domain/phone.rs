@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
 
+/// Digits of a number, with its country code.
+const LENGTHS: RangeInclusive<usize> = 7..=15;
 /// After so many forms of forms it is no number.
 const MOST_FORMS: usize = 4;
 
@@ -24,7 +27,7 @@ impl PhoneNumber {
         }
         let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '\u{a0}')).collect();
         let digits = digits.strip_prefix('+').unwrap_or(&digits);
-        if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        if !LENGTHS.contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
         // What the library leaves out (a zero dialled within the country) may make one of the old forms of what is left.
@@ -46,12 +49,14 @@ impl PhoneNumber {
     }
 }
 
-/// The digits in the form of E.164, where the library finds them possible.
+/// The digits in the form of E.164, where the library finds them possible. Without the zeros that it leaves out they may be
+/// too few.
 fn possible(digits: &str) -> Option<String> {
     let number = PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None).ok()?;
     let formatted = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164);
-    let found = PHONE_NUMBER_UTIL.is_possible_number(&number);
-    found.then(|| formatted.trim_start_matches('+').to_owned())
+    let digits = formatted.trim_start_matches('+');
+    (PHONE_NUMBER_UTIL.is_possible_number(&number) && LENGTHS.contains(&digits.len()))
+        .then(|| digits.to_owned())
 }
 
 /// The digits of a number in the one form that it has here. WhatsApp names people in Brazil and Mexico by forms that are not
@@ -137,6 +142,7 @@ mod tests {
             "",
             "+",
             "12345",
+            "+4900000",
             "0500000001",
             "+9665",
             "++966500000001",
