@@ -85,10 +85,8 @@ async fn live(world: &World, postgres: &Postgres) -> (Past, Postgres) {
     let sent_since = sent_to(&sending, &phones("2", SENT_SINCE, "0003")).await;
     let waiting = sent_to(&held, &phones("3", 5, "0001")).await;
     let database = world.database().await;
-    let now = "select clock_timestamp()::text from pg_sleep(0.2)";
-    let moment = database.query_one(now, &[]).await.expect("the time").get(0);
-    // What is committed after this is lost.
-    database.query_one("select pg_sleep(0.2)", &[]).await.expect("it waits");
+    // By the clock that the commits are stamped with: what is committed after it is lost.
+    let moment = database.query_one("select clock_timestamp()::text", &[]).await.expect("the time").get(0);
     sent_to(&sending, &phones("4", 3, "0001")).await;
     let deliver = world.start(Binary::Deliver).await;
     wait_for_count(&database, "select count(*) from messages where status in ('sent', 'read')", 14).await;
