@@ -165,6 +165,16 @@ impl Lexicon {
         id
     }
 
+    /// Notes what a node means; what phrases go on with from it.
+    #[inline]
+    fn arrive(&self, node: u32, hits: &mut Hits) -> u64 {
+        let found = &self.nodes[node as usize];
+        if found.lists != 0 || found.points != 0 {
+            hits.add(node, found);
+        }
+        found.next
+    }
+
     /// All phrases of the text with these letters, as written and unmasked.
     pub(super) fn find(&self, letters: &[u8]) -> Hits {
         let hits = Hits {
@@ -277,22 +287,19 @@ impl Reading<'_> {
             self.open.clear();
             return;
         }
-        let mut kept = 0;
-        for at in 0..self.open.len() {
-            let (node, next) = self.open[at];
-            if next & bit(id) != 0
-                && let Some(node) = self.lexicon.further.get(&step(node, id))
-                && let Some(open) = self.arrive(*node)
-            {
-                self.open[kept] = open;
-                kept += 1;
-            }
-        }
-        self.open.truncate(kept);
-        let first = self.lexicon.first[id as usize];
+        let (lexicon, hits) = (self.lexicon, &mut self.hits);
+        self.open.retain_mut(|(node, next)| {
+            let further = if *next & bit(id) == 0 { None } else { lexicon.further.get(&step(*node, id)) };
+            let Some(further) = further else { return false };
+            (*node, *next) = (*further, lexicon.arrive(*further, hits));
+            *next != 0
+        });
+        let first = lexicon.first[id as usize];
         if first != START {
-            let open = self.arrive(first);
-            self.open.extend(open);
+            let next = lexicon.arrive(first, hits);
+            if next != 0 {
+                self.open.push((first, next));
+            }
         }
     }
 
@@ -307,15 +314,5 @@ impl Reading<'_> {
             self.word(id);
             letters = &letters[length..];
         }
-    }
-
-    /// Notes what a node means; the phrase that goes on from it.
-    #[inline]
-    fn arrive(&mut self, node: u32) -> Option<(u32, u64)> {
-        let found = &self.lexicon.nodes[node as usize];
-        if found.lists != 0 || found.points != 0 {
-            self.hits.add(node, found);
-        }
-        (found.next != 0).then_some((node, found.next))
     }
 }

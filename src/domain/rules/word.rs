@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 pub(super) const NONE: u32 = 0;
 
 /// So many letters make a number.
-const SHORT: usize = 16;
+pub(super) const SHORT: usize = 16;
 
 /// What is left of a number for each count of letters.
 const MASKS: [u128; SHORT + 1] = {
