@@ -81,7 +81,7 @@ impl Hits {
     fn add(&mut self, node: u32, found: &Node) {
         let word = &mut self.seen[node as usize / 64];
         let bit = 1 << (node % 64);
-        if *word & bit != 0 {
+        if *word & bit != 0 || (found.lists == 0 && found.points == 0) {
             return;
         }
         *word |= bit;
@@ -169,9 +169,7 @@ impl Lexicon {
     #[inline]
     fn arrive(&self, node: u32, hits: &mut Hits) -> u64 {
         let found = &self.nodes[node as usize];
-        if found.lists != 0 || found.points != 0 {
-            hits.add(node, found);
-        }
+        hits.add(node, found);
         found.next
     }
 
@@ -265,9 +263,11 @@ fn step(node: u32, id: u32) -> u64 {
 #[inline]
 fn id_of(words: &Words, word: Word<'_>) -> u32 {
     let id = words.get(word);
-    if id != NONE || !is_arabic(word.letters()) {
-        return id;
-    }
+    if id == NONE && is_arabic(word.letters()) { id_without_joined(words, word) } else { id }
+}
+
+#[inline(never)]
+fn id_without_joined(words: &Words, word: Word<'_>) -> u32 {
     let shorter = (1..=joined(word.letters())).map(|letters| words.get(word.without(letters)));
     shorter.into_iter().find(|id| *id != NONE).unwrap_or(NONE)
 }

@@ -184,6 +184,7 @@ pub(super) fn unmasked(letters: &[u8], each: impl FnMut(Word<'_>, bool)) {
         word: Vec::with_capacity(64),
         token: Vec::with_capacity(64),
         run: Vec::new(),
+        repeated: false,
         gap: 0,
         sign: None,
     };
@@ -191,6 +192,9 @@ pub(super) fn unmasked(letters: &[u8], each: impl FnMut(Word<'_>, bool)) {
     while let Some(&letter) = letters.get(at) {
         if letter <= LAST_SIGN {
             unmasked.sign(letter);
+            at += 1;
+        } else if stands_alone(letters, at) {
+            unmasked.single(letter);
             at += 1;
         } else {
             let run = Run::of(&letters[at..]);
@@ -206,7 +210,10 @@ struct Unmasked<F> {
     each: F,
     word: Vec<u8>,
     token: Vec<u8>,
+    /// Letters set apart, none more than twice in a row.
     run: Vec<u8>,
+    /// One of them came more often.
+    repeated: bool,
     gap: usize,
     sign: Option<u8>,
 }
@@ -234,20 +241,30 @@ impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
     /// Adds what stands between two signs.
     #[inline]
     fn letters(&mut self, letters: &[u8], flags: bool) {
+        self.end_sign(letters[0]);
+        if flags {
+            self.token.extend(letters.iter().map(|letter| regional(*letter).unwrap_or(*letter)));
+        } else {
+            self.token.extend_from_slice(letters);
+        }
+    }
+
+    /// Adds a letter between two signs.
+    #[inline]
+    fn single(&mut self, letter: u8) {
+        self.end_sign(letter);
+        self.token.push(letter);
+    }
+
+    /// A sign before a letter may stand for one.
+    #[inline]
+    fn end_sign(&mut self, next: u8) {
         if let Some(sign) = self.sign.take() {
-            let first = regional(letters[0]).unwrap_or(letters[0]);
-            if is_letter(first) {
+            if is_letter(regional(next).unwrap_or(next)) {
                 self.token.push(sign);
             } else if sign == b's' {
                 (self.each)(Word::of(b"$"), false);
             }
-        }
-        if flags {
-            self.token.extend(letters.iter().map(|letter| regional(*letter).unwrap_or(*letter)));
-        } else if let [letter] = letters {
-            self.token.push(*letter);
-        } else {
-            self.token.extend_from_slice(letters);
         }
     }
 
@@ -260,12 +277,16 @@ impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
                 if self.gap > 1 {
                     self.end_run();
                 }
-                self.run.push(byte);
+                if self.run.ends_with(&[byte; 2]) {
+                    self.repeated = true;
+                } else {
+                    self.run.push(byte);
+                }
             }
             _ => {
                 self.end_run();
                 let word = std::mem::take(&mut self.token);
-                self.push(&word, false);
+                self.push(&word, Run::of(&word), false);
                 self.token = word;
             }
         }
@@ -277,14 +298,15 @@ impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
         if self.run.is_empty() {
             return;
         }
-        let run = std::mem::take(&mut self.run);
-        self.push(&run, true);
-        self.run = run;
+        let letters = std::mem::take(&mut self.run);
+        let mut run = Run::of(&letters);
+        run.repeated = std::mem::take(&mut self.repeated);
+        self.push(&letters, run, true);
+        self.run = letters;
         self.run.clear();
     }
 
-    fn push(&mut self, word: &[u8], spelled: bool) {
-        let run = Run::of(word);
+    fn push(&mut self, word: &[u8], run: Run, spelled: bool) {
         if run.number {
             (self.each)(Word::of(b"#"), false);
             return;
