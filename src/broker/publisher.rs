@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
+use metrics::{counter, histogram};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -105,16 +106,23 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`]; the caller's rows carry `due_at`, so a lost job is only late.
     pub async fn publish(&self, queue: Queue, body: &[u8]) -> Result<(), PublishError> {
-        let deadline = Instant::now() + PUBLISH_TIMEOUT;
+        let began = Instant::now();
+        let deadline = began + PUBLISH_TIMEOUT;
         let mut pauses = pauses(LONGEST_PAUSE);
         loop {
             let error = match timeout_at(deadline, self.publish_once(queue, body)).await {
                 Ok(Err(error)) if !matches!(error, PublishError::Away) => error,
-                outcome => return outcome.unwrap_or(Err(PublishError::Timeout)),
+                outcome => {
+                    let took = histogram!("gatepost_publish_seconds", "queue" => queue.key());
+                    return outcome
+                        .unwrap_or(Err(PublishError::Timeout))
+                        .inspect(|()| took.record(began.elapsed()));
+                }
             };
             match pauses.next() {
                 Some(pause) if Instant::now() + pause < deadline => {
                     debug!(queue = queue.key(), %error, "publishing again");
+                    counter!("gatepost_publish_repeats_total", "queue" => queue.key()).increment(1);
                     tokio::time::sleep(pause).await;
                 }
                 _ => return Err(error),
@@ -157,7 +165,7 @@ impl Publisher {
         let jobs = job::encode(kind, ids);
         let published = join_all(jobs.iter().map(|body| self.publish(queue, body))).await;
         for error in published.into_iter().filter_map(Result::err) {
-            metrics::counter!("gatepost_publish_failures_total", "queue" => queue.key()).increment(1);
+            counter!("gatepost_publish_failures_total", "queue" => queue.key()).increment(1);
             warn!(queue = queue.key(), %error, "not published; their rows say when they are due");
         }
     }
