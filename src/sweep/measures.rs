@@ -12,7 +12,7 @@ use crate::domain::purpose::Lane;
 use crate::runtime::clock::Clock;
 use crate::runtime::stage::Stage;
 use crate::store::measures::{self, Standing, Waiting};
-use crate::store::{Pool, Session, StoreError};
+use crate::store::{Pool, StoreError, Transaction};
 use crate::wiring::Parts;
 
 /// How often it is measured.
@@ -44,29 +44,31 @@ impl Measurer {
 
     /// Measures once; never `true`, because nothing is left undone.
     async fn round(&mut self) -> Result<bool, StoreError> {
-        let session = self.pool.get().await?;
+        let mut session = self.pool.get().await?;
+        let measuring = measures::begin(&mut session).await?;
         for lane in Lane::ALL.map(Lane::as_str) {
             let Waiting { oldest_due_seconds, due, backlog } =
-                measures::messages(&session, lane, CAP).await?;
+                measures::messages(&measuring, lane, CAP).await?;
             gauge!("gatepost_messages_oldest_due_seconds", "lane" => lane).set(oldest_due_seconds);
             gauge!("gatepost_messages_due", "lane" => lane).set(due as f64);
             gauge!("gatepost_messages_backlog", "lane" => lane).set(backlog as f64);
         }
-        gauge!("gatepost_messages_unknown").set(measures::unknown(&session, CAP).await? as f64);
-        let webhooks = measures::webhooks(&session, CAP).await?;
+        gauge!("gatepost_messages_unknown").set(measures::unknown(&measuring, CAP).await? as f64);
+        let webhooks = measures::webhooks(&measuring, CAP).await?;
         gauge!("gatepost_webhooks_oldest_due_seconds").set(webhooks.oldest_due_seconds);
         gauge!("gatepost_webhooks_due").set(webhooks.due as f64);
         gauge!("gatepost_webhooks_backlog").set(webhooks.backlog as f64);
-        let callbacks = measures::callbacks(&session, CAP).await?;
+        let callbacks = measures::callbacks(&measuring, CAP).await?;
         gauge!("gatepost_callbacks_oldest_due_seconds").set(callbacks.oldest_due_seconds);
         gauge!("gatepost_callbacks_due").set(callbacks.due as f64);
-        self.count_instances(&session).await?;
+        self.count_instances(&measuring).await?;
+        measuring.commit().await?;
         gauge!("gatepost_measured_timestamp_seconds").set(self.clock.now().as_second() as f64);
         Ok(false)
     }
 
-    async fn count_instances(&mut self, session: &Session) -> Result<(), StoreError> {
-        let page = measures::instances(session, &self.census.after, INSTANCES).await?;
+    async fn count_instances(&mut self, measuring: &Transaction<'_>) -> Result<(), StoreError> {
+        let page = measures::instances(measuring, &self.census.after, INSTANCES).await?;
         let last = page.len() as i64 != INSTANCES;
         self.census.count(&page);
         if last {
