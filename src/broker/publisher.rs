@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
-use metrics::{counter, histogram};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::connection::{ANSWER_TIMEOUT, BrokerError, close, open, open_first};
+use super::metrics;
 use super::nodes::{Nodes, Route};
 use super::topology::{Queue, Topology};
 use crate::domain::job::{self, Kind};
@@ -113,16 +113,14 @@ impl Publisher {
             let error = match timeout_at(deadline, self.publish_once(queue, body)).await {
                 Ok(Err(error)) if !matches!(error, PublishError::Away) => error,
                 outcome => {
-                    let took = histogram!("gatepost_publish_seconds", "queue" => queue.key());
-                    return outcome
-                        .unwrap_or(Err(PublishError::Timeout))
-                        .inspect(|()| took.record(began.elapsed()));
+                    let outcome = outcome.unwrap_or(Err(PublishError::Timeout));
+                    return outcome.inspect(|()| metrics::confirmed(queue, began.elapsed()));
                 }
             };
             match pauses.next() {
                 Some(pause) if Instant::now() + pause < deadline => {
                     debug!(queue = queue.key(), %error, "publishing again");
-                    counter!("gatepost_publish_repeats_total", "queue" => queue.key()).increment(1);
+                    metrics::repeated(queue);
                     tokio::time::sleep(pause).await;
                 }
                 _ => return Err(error),
@@ -165,7 +163,7 @@ impl Publisher {
         let jobs = job::encode(kind, ids);
         let published = join_all(jobs.iter().map(|body| self.publish(queue, body))).await;
         for error in published.into_iter().filter_map(Result::err) {
-            counter!("gatepost_publish_failures_total", "queue" => queue.key()).increment(1);
+            metrics::failed(queue);
             warn!(queue = queue.key(), %error, "not published; their rows say when they are due");
         }
     }

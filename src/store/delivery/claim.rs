@@ -28,7 +28,7 @@ pub struct Claimed {
 pub enum Step {
     /// Attempt it after this wait for its pacing slot.
     Attempt(Duration),
-    /// Put off: its slot comes after this time.
+    /// Put off: its slot comes after about this time.
     Later(Duration),
     /// Put off: its sender may not send at the moment.
     Hold,
@@ -190,7 +190,7 @@ returning m.account_id, m.message_id, s.step, m.request_id,
 );
 
 /// Claims those of the messages that may be attempted now, for `lease`, and reserves their pacing slots. Messages that
-/// must wait longer are put off in the same statement; ids that are not claimable (done, canceled,
+/// must wait longer are put off in the same statement and belong to nobody; ids that are not claimable (done, canceled,
 /// leased) are passed over. Claiming again under the same token is safe: the answer to the first claim may have been lost.
 ///
 /// # Errors
