@@ -63,6 +63,7 @@ pub(super) struct LaneWorker {
 pub(super) struct Waiting {
     pub(super) key: MessageKey,
     pub(super) token: Uuid,
+    instance_id: String,
     place: Place,
     /// Since its acceptance, when it was claimed, and when that was.
     age: (Duration, Instant),
@@ -177,13 +178,13 @@ impl LaneWorker {
         let Some(claimed) = claimed else { return false };
         let now = Instant::now();
         let mut over = Vec::new();
-        for Claimed { key, step, request_id, age } in claimed {
+        for Claimed { key, step, request_id, instance_id, age } in claimed {
             metrics::claimed(self.lane, &step);
             let Some(place) = places.remove(&key) else { continue };
             match step {
                 Step::Attempt(wait) => {
                     self.arrivals += 1;
-                    let waiting = Waiting { key, token, place, age: (age, now) };
+                    let waiting = Waiting { key, token, instance_id, place, age: (age, now) };
                     self.waiting.insert((now + wait, self.arrivals), waiting);
                 }
                 // Not ours any more.
@@ -222,7 +223,10 @@ impl LaneWorker {
         let (keys, tokens): (Vec<MessageKey>, Vec<Uuid>) =
             due.iter().map(|(waiting, _)| (waiting.key, waiting.token)).unzip();
         let lease = self.caller.lease();
-        let begun = async { delivery::begin(&self.pool.get().await?, &keys, &tokens, lease).await };
+        let begun = async {
+            let instances: Vec<&str> = due.iter().map(|(waiting, _)| waiting.instance_id.as_str()).collect();
+            delivery::begin(&self.pool.get().await?, &keys, (&tokens, &instances), lease).await
+        };
         match Stage::Begin.run_batch(keys.len(), begun).await {
             Ok((begun, owed)) => {
                 self.caller.tell(self.publisher.clone(), owed);

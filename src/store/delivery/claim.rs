@@ -20,6 +20,8 @@ pub struct Claimed {
     pub step: Step,
     /// The request that caused it.
     pub request_id: String,
+    /// The instance that sends it.
+    pub instance_id: String,
     /// Since its acceptance.
     pub age: Duration,
 }
@@ -185,7 +187,7 @@ update messages m set
 from steps s
 where m.account_id = s.account_id and m.message_id = s.message_id
 returning m.account_id, m.message_id, s.step, m.request_id,
-          greatest(0, extract(epoch from coalesce(s.slot_at, s.not_before) - now()) * 1000)::int8 as wait_ms,
+          greatest(0, extract(epoch from coalesce(s.slot_at, s.not_before) - now()) * 1000)::int8 as wait_ms, m.instance_id,
           greatest(0, extract(epoch from now() - m.created_at) * 1000)::int8 as age_ms"
 );
 
@@ -235,7 +237,7 @@ fn claimed(row: &Row) -> Option<Claimed> {
         "need_template" => Step::NeedTemplate,
         _ => return None,
     };
-    Some(Claimed { key: key(row), step, request_id: row.get(3), age: ms(5) })
+    Some(Claimed { key: key(row), step, request_id: row.get(3), instance_id: row.get(5), age: ms(6) })
 }
 
 /// Gives claimed messages back whose calls were not begun, each with the token it was claimed under: they are due at
