@@ -16,6 +16,7 @@ mod affected;
 mod call;
 mod heard;
 mod lane;
+mod metrics;
 mod places;
 mod recorder;
 
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::broker::Publisher;
+use crate::broker::{self, Publisher};
 use crate::domain::purpose::Lane;
 use crate::providers::ClientSettings;
 use crate::runtime::{ops, process};
@@ -49,23 +50,25 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let closing = CancellationToken::new();
     let publisher = Publisher::start(&parts.nodes, &parts.topology, closing.clone()).await?;
     let checked = publisher.clone();
-    let broker = ops::check("broker", move || std::future::ready(checked.problem()));
-    wiring::serve_ops(&parts, vec![broker]).await?;
+    let connected = ops::check("broker", move || std::future::ready(checked.problem()));
+    wiring::serve_ops(&parts, "deliver", vec![connected], &[metrics::METRICS, broker::METRICS]).await?;
 
     let (outcomes, recorded) = mpsc::channel(UNRECORDED);
     let recorder = Recorder::new(parts.pool.clone(), publisher.clone());
     let recording = tokio::spawn(recorder.run(recorded));
+    // One-time codes have their own places: a full standard lane cannot take them.
+    let places = parts.config.deliver_concurrency;
+    let codes = places.div_ceil(4);
+    // Fewer would close connections, and open them again with all their handshakes, whenever many calls end at once.
     let settings =
-        ClientSettings { call_timeout: parts.config.provider_timeout, ..ClientSettings::default() };
+        ClientSettings { call_timeout: parts.config.provider_timeout, idle_connections: places + codes };
     let adapters = Adapters::new(&settings).map_err(|error| StartError::Refused(error.to_string()))?;
     let calls = TaskTracker::new();
     let caller = Arc::new(Caller::new(&parts, adapters, outcomes, calls.clone()));
 
     let hurry = drained(&parts.stop);
-    // One-time codes have their own places: a full standard lane cannot take them.
-    let places = parts.config.deliver_concurrency;
     let lane = |lane, places| LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), (lane, places));
-    let (priority, standard) = (lane(Lane::Priority, places.div_ceil(4)), lane(Lane::Standard, places));
+    let (priority, standard) = (lane(Lane::Priority, codes), lane(Lane::Standard, places));
     let lanes = async { tokio::join!(priority.run(), standard.run()) };
     let recorder = [recording.abort_handle()];
     let Some((priority, standard)) = process::unless_ended(lanes, &recorder, &parts.stop).await else {
