@@ -188,13 +188,13 @@ impl Lexicon {
         let mut count = 0;
         let plain = plain(letters, |word| {
             count += 1;
-            reading.word(id_of(&self.words, word));
+            reading.word(id_of(&self.words, &word));
         });
         reading.hits.spelled = plain.spelled;
         if plain.tricky {
             reading.open.clear();
             let mut most = SPELLED_LETTERS;
-            unmasked(letters, |word, spelled| match id_of(&self.unmasked, word) {
+            unmasked(letters, |word, spelled| match id_of(&self.unmasked, &word) {
                 NONE if spelled => {
                     let letters = word.letters();
                     let word = &letters[..letters.len().min(most)];
@@ -262,14 +262,14 @@ fn step(node: u32, id: u32) -> u64 {
 
 /// The id of a word, of an Arabic one also without what is joined to its front.
 #[inline]
-fn id_of(words: &Words, word: Word<'_>) -> u32 {
+fn id_of(words: &Words, word: &Word<'_>) -> u32 {
     let id = words.get(word);
     if id == NONE && is_arabic(word.letters()) { id_without_joined(words, word) } else { id }
 }
 
 #[inline(never)]
-fn id_without_joined(words: &Words, word: Word<'_>) -> u32 {
-    let shorter = (1..=joined(word.letters())).map(|letters| words.get(word.without(letters)));
+fn id_without_joined(words: &Words, word: &Word<'_>) -> u32 {
+    let shorter = (1..=joined(word.letters())).map(|letters| words.get(&word.without(letters)));
     shorter.into_iter().find(|id| *id != NONE).unwrap_or(NONE)
 }
 
@@ -289,12 +289,18 @@ impl Reading<'_> {
             return;
         }
         let (lexicon, hits) = (self.lexicon, &mut self.hits);
-        self.open.retain_mut(|(node, next)| {
-            let further = if *next & bit(id) == 0 { None } else { lexicon.further.get(&step(*node, id)) };
-            let Some(further) = further else { return false };
-            (*node, *next) = (*further, lexicon.arrive(*further, hits));
-            *next != 0
-        });
+        let mut kept = 0;
+        for at in 0..self.open.len() {
+            let (node, next) = self.open[at];
+            if next & bit(id) != 0
+                && let Some(node) = lexicon.further.get(&step(node, id))
+            {
+                let next = lexicon.arrive(*node, hits);
+                self.open[kept] = (*node, next);
+                kept += usize::from(next != 0);
+            }
+        }
+        self.open.truncate(kept);
         let first = lexicon.first[id as usize];
         if first != START {
             let next = lexicon.arrive(first, hits);
@@ -309,7 +315,7 @@ impl Reading<'_> {
         while let Some((_, rest)) = letters.split_first() {
             let lengths = SPELLED_WORD.rev().filter(|length| *length <= letters.len());
             let first = Word::of(letters);
-            let ids = lengths.map(|length| (self.lexicon.unmasked.get(first.first(length)), length));
+            let ids = lengths.map(|length| (self.lexicon.unmasked.get(&first.first(length)), length));
             let known = ids.into_iter().find(|(id, _)| *id != NONE);
             let (id, length) = known.unwrap_or((NONE, letters.len() - rest.len()));
             self.word(id);

@@ -22,6 +22,8 @@ const MASKS: [u128; SHORT + 1] = {
 };
 
 /// A word. Short ones are looked up by the number that their letters make: one comparison, and no letter is gone through.
+///
+/// It is passed on by reference: a copy made at once after the word itself has the processor wait for the first.
 #[derive(Clone, Copy)]
 pub(super) struct Word<'a> {
     /// The word and what follows it: a number is made in one step where enough letters are.
@@ -44,25 +46,25 @@ impl<'a> Word<'a> {
 
     /// The word's letters.
     #[inline]
-    pub(super) fn letters(self) -> &'a [u8] {
+    pub(super) fn letters(&self) -> &'a [u8] {
         &self.text[..self.length]
     }
 
     /// The word without so many letters at its front.
     #[inline]
-    pub(super) fn without(self, letters: usize) -> Self {
+    pub(super) fn without(&self, letters: usize) -> Self {
         Self { text: &self.text[letters..], length: self.length - letters }
     }
 
     /// The word's first letters.
     #[inline]
-    pub(super) fn first(self, length: usize) -> Self {
-        Self { length, ..self }
+    pub(super) fn first(&self, length: usize) -> Self {
+        Self { length, ..*self }
     }
 
     /// The number that the letters of a short word make.
     #[inline]
-    fn number(self) -> u128 {
+    fn number(&self) -> u128 {
         let first = self.text.first_chunk().copied().unwrap_or_else(|| {
             let mut first = [0; SHORT];
             first[..self.text.len()].copy_from_slice(self.text);
@@ -89,16 +91,16 @@ impl Default for Words {
 impl Words {
     /// The id of a word, or [`NONE`]. One letter is looked up where it is read, as texts that spell words ask for it often.
     #[inline]
-    pub(super) fn get(&self, word: Word<'_>) -> u32 {
+    pub(super) fn get(&self, word: &Word<'_>) -> u32 {
         match word.letters() {
             [letter] => self.single[usize::from(*letter)],
-            letters => self.several(word, letters),
+            _ => self.several(word),
         }
     }
 
-    #[inline(never)]
-    fn several(&self, word: Word<'_>, letters: &[u8]) -> u32 {
-        let id = if letters.len() <= SHORT { self.short.get(&word.number()) } else { self.long.get(letters) };
+    fn several(&self, word: &Word<'_>) -> u32 {
+        let id =
+            if word.length <= SHORT { self.short.get(&word.number()) } else { self.long.get(word.letters()) };
         id.copied().unwrap_or(NONE)
     }
 
