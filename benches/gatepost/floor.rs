@@ -1,0 +1,97 @@
+//! What the machine can do: batched commits of bare rows and confirmed publishes of their ids, with the bytes that an
+//! accept has, and nothing of what Gatepost does besides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost::broker::{Nodes, Publisher, Queue, Topology};
+use gatepost::config::Hidden;
+use gatepost::domain::id::MessageKey;
+use gatepost::domain::job::{self, Kind};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::letters::{phone, texts};
+use crate::report::Report;
+use crate::sql::{BareInsert, Batch};
+use crate::stage::{Plan, Servers, Stage};
+use crate::support::queues::Queues;
+
+/// Rows in one commit, as many as a gateway commits at most.
+const BATCH: usize = 256;
+/// Batches whose publish waits for its confirm, at most.
+const PUBLISHING: usize = 64;
+/// Sessions that commit at the same time; the best of them is the floor.
+const WRITERS: [usize; 2] = [1, 2];
+
+/// Measures it.
+pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
+    let plan = Plan { customers: Vec::new(), people: 0, calls_kept: 0 };
+    let stage = Stage::set(servers, &plan).await;
+    let nodes = Nodes::parse(&Hidden(servers.amqp_url.clone())).expect("an address of a broker");
+    let stop = CancellationToken::new();
+    let topology = Topology::new(&stage.world.prefix);
+    let publisher = Publisher::start(&nodes, &topology, stop.clone()).await.expect("the broker answers");
+    let mut best = 0.0_f64;
+    for writers in WRITERS {
+        let begun = Instant::now();
+        let mut sessions = JoinSet::new();
+        for _ in 0..writers {
+            let insert = BareInsert::new(stage.world.database().await).await;
+            sessions.spawn(write(insert, publisher.clone(), begun + time));
+        }
+        let rows: usize = sessions.join_all().await.into_iter().sum();
+        let rate = rows as f64 / begun.elapsed().as_secs_f64();
+        report.add("floor", format!("{writers} sessions, {BATCH} rows a commit"), rate, "messages/s");
+        best = best.max(rate);
+    }
+    report.set_floor(best);
+    stop.cancel();
+    Queues::of(&stage.world).await.wipe().await;
+    stage.strike(servers, "floor", report).await;
+}
+
+/// Commits and publishes until then; gives how many rows are durable and published.
+async fn write(insert: BareInsert, publisher: Publisher, end: Instant) -> usize {
+    let publishing = Arc::new(Semaphore::new(PUBLISHING));
+    let (mut batch, mut rows) = (batch(), 0);
+    while Instant::now() < end {
+        for id in &mut batch.ids {
+            *id = Uuid::now_v7();
+        }
+        insert.commit(&batch).await;
+        rows += BATCH;
+        let place = Arc::clone(&publishing).acquire_owned().await.expect("it is never closed");
+        let (publisher, jobs) = (publisher.clone(), jobs(&batch));
+        tokio::spawn(async move {
+            for job in jobs {
+                publisher.publish(Queue::DeliverStandard, &job).await.expect("a publish is confirmed");
+            }
+            drop(place);
+        });
+    }
+    let all = u32::try_from(PUBLISHING).expect("few");
+    drop(publishing.acquire_many(all).await.expect("it is never closed"));
+    rows
+}
+
+fn batch() -> Batch {
+    Batch {
+        accounts: vec![1; BATCH],
+        ids: vec![Uuid::nil(); BATCH],
+        recipients: (0..BATCH as u64).map(phone).collect(),
+        bodies: texts().take(BATCH).collect(),
+        requests: (0..BATCH).map(|_| Uuid::now_v7().to_string()).collect(),
+    }
+}
+
+fn jobs(batch: &Batch) -> Vec<Vec<u8>> {
+    let rows = batch.accounts.iter().zip(&batch.ids);
+    let keys: Vec<MessageKey> = rows
+        .map(|(account_id, message_id)| MessageKey { account_id: *account_id, message_id: *message_id })
+        .collect();
+    job::encode(Kind::Deliver, &keys)
+}

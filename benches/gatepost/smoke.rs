@@ -1,0 +1,52 @@
+//! A short run for every change: whether a stage is several times slower, compared with the floor that this machine showed a
+//! moment before. No time of a clock makes it fail, and no goal.
+
+use std::time::Duration;
+
+use crate::accept::{self, CUSTOMERS};
+use crate::end_to_end::{self, Setup};
+use crate::report::Report;
+use crate::stage::{Plan, Servers, Stage, UNPACED};
+use crate::support::process::Binary;
+use crate::{callbacks, floor};
+
+/// How long each stage is measured.
+const TIME: Duration = Duration::from_secs(4);
+const CONNECTIONS: usize = 64;
+/// The people each customer writes to: enough for the pair limit to be in nobody's way for so short a time.
+const PEOPLE: u64 = 2_000;
+/// A stage may be so many times slower than expected.
+const SLOWER: f64 = 3.0;
+/// What each stage comes to in percent of the floor, in a build that is not optimised, on two cores.
+const EXPECTED: [(&str, f64); 4] = [
+    ("accept", 18.0),
+    ("recorded, no webhooks", 9.0),
+    ("recorded, one webhook a message", 5.0),
+    ("callbacks", 5.0),
+];
+
+/// Measures each stage once.
+pub async fn run(servers: &Servers, report: &mut Report) {
+    floor::run(servers, TIME / 2, report).await;
+    let accepts = accepts(servers, report).await;
+    let setup = |webhooks| Setup { webhooks, people: PEOPLE };
+    let plain = end_to_end::flow(servers, TIME, setup(false), report).await.messages;
+    let webhooks = end_to_end::flow(servers, TIME, setup(true), report).await.messages;
+    let callbacks = callbacks::most(servers, TIME, report).await;
+    for ((what, expected), rate) in EXPECTED.into_iter().zip([accepts, plain, webhooks, callbacks]) {
+        let share = report.of_floor(rate);
+        report.add("smoke", format!("{what}, of the floor (expected {expected} %)"), share, "%");
+        report.must(share * SLOWER >= expected, || {
+            format!("{what}: {share:.1} % of the floor, of which {expected} % are expected")
+        });
+    }
+}
+
+async fn accepts(servers: &Servers, report: &mut Report) -> f64 {
+    let plan = Plan { customers: vec![UNPACED; CUSTOMERS], people: PEOPLE, calls_kept: 0 };
+    let mut stage = Stage::set(servers, &plan).await;
+    stage.start(&[Binary::Gateway]).await;
+    let rate = accept::closed(&stage, &stage.letters(), CONNECTIONS, TIME, report).await.rate();
+    stage.strike(servers, "accept", report).await;
+    rate
+}
