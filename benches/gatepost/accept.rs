@@ -18,13 +18,16 @@ const OPEN_LOAD: f64 = 0.7;
 
 /// Measures it.
 pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
-    let plan = Plan { customers: vec![UNPACED; CUSTOMERS], people: 20_000, calls_kept: 0 };
+    let plan = Plan { customers: vec![UNPACED], copies: CUSTOMERS - 1, people: 20_000, calls_kept: 0 };
     let mut stage = Stage::set(servers, &plan).await;
     stage.start(&[Binary::Gateway]).await;
     let letters = stage.letters();
     let mut best = 0.0_f64;
     for connections in CONNECTIONS {
-        let closed = closed(&stage, &letters, connections, time, report).await;
+        let closed = closed(&stage, &letters, connections, time).await;
+        let what = format!("{connections} connections");
+        report.add("accept", what.clone(), closed.rate(), "messages/s");
+        report.answers("accept", &what, &closed);
         best = best.max(closed.rate());
         match connections {
             1 => report.aim("accept", "at one, p50", closed.millis(50.0), "ms", Goal::AtMost(2.0)),
@@ -33,24 +36,14 @@ pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
         }
         let rate = closed.rate() * OPEN_LOAD;
         let open = stage.load(&letters, connections, Pace::Open(rate), time).run_warm().await;
-        report.answers("accept", &format!("{connections} connections, {rate:.0}/s whoever is slow"), &open);
+        report.answers("accept", &format!("{what}, {rate:.0}/s whoever is slow"), &open);
     }
     let share = report.of_floor(best);
     report.aim("accept", "best, of the floor", share, "%", Goal::AtLeast(70.0));
     stage.strike(servers, "accept", report).await;
 }
 
-/// How many are accepted when each connection sends its next one at once.
-pub async fn closed(
-    stage: &Stage,
-    letters: &Arc<Letters>,
-    connections: usize,
-    time: Duration,
-    report: &mut Report,
-) -> Measured {
-    let closed = stage.load(letters, connections, Pace::Closed, time).run_warm().await;
-    let what = format!("{connections} connections");
-    report.add("accept", what.clone(), closed.rate(), "messages/s");
-    report.answers("accept", &what, &closed);
-    closed
+/// Each connection sends its next one at once.
+pub async fn closed(stage: &Stage, letters: &Arc<Letters>, connections: usize, time: Duration) -> Measured {
+    stage.load(letters, connections, Pace::Closed, time).run_warm().await
 }

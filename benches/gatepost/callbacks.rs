@@ -9,6 +9,7 @@ use gatepost::runtime::secrets::hmac_sha256;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::filling;
 use crate::letters::phone;
 use crate::load::{Load, Measured, Pace, Requests};
 use crate::report::{Goal, Report};
@@ -105,9 +106,9 @@ pub async fn most(servers: &Servers, time: Duration, report: &mut Report) -> f64
 }
 
 async fn set(servers: &Servers) -> Stage {
-    let plan = Plan { customers: vec![UNPACED], people: 1, calls_kept: 0 };
+    let plan = Plan { customers: vec![UNPACED], copies: 0, people: 1, calls_kept: 0 };
     let mut stage = Stage::set(servers, &plan).await;
-    sql::sent_messages(&stage.database, stage.customers[0].account_id, MESSAGES).await;
+    filling::sent_messages(&stage.database, stage.customers[0].account_id, MESSAGES).await;
     stage.start(&[Binary::Gateway]).await;
     stage
 }

@@ -20,6 +20,11 @@ pub async fn calls(stage: &Stage) -> Vec<Call> {
     listed["calls"].as_array().into_iter().flatten().map(read).collect()
 }
 
+/// Those to one person.
+pub async fn calls_to(stage: &Stage, to: &str) -> Vec<Call> {
+    stage.world.calls_to(to).await.iter().map(read).collect()
+}
+
 fn read(call: &Value) -> Call {
     let text = |name: &str| call[name].as_str().unwrap_or_else(|| panic!("a call has its {name}: {call}"));
     let (account, _) = text("opaque").split_once('/').expect("the mark names the message");

@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Flow {
     /// Messages recorded a second, from the first request to the last record.
     pub messages: f64,
+    /// From the last answer to the last record, in seconds.
+    pub drained: f64,
     /// Webhooks answered a second, over the same time.
     pub webhooks: f64,
     pub wrong: Option<String>,
@@ -44,16 +46,17 @@ pub struct Flow {
 pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
     idle(servers, report).await;
     let flow = flow(servers, time, Setup { webhooks: false, people: 20_000 }, report).await;
-    note(report, "recorded, no webhooks", flow.messages, 5_500.0);
+    note(report, "recorded, no webhooks", &flow, 5_500.0);
     let flow = self::flow(servers, time, Setup { webhooks: true, people: 20_000 }, report).await;
-    note(report, "recorded, one webhook a message", flow.messages, 3_000.0);
+    note(report, "recorded, one webhook a message", &flow, 3_000.0);
     report.add("end_to_end", "webhooks answered", flow.webhooks, "webhooks/s");
 }
 
-fn note(report: &mut Report, what: &str, rate: f64, goal: f64) {
-    report.aim("end_to_end", what, rate, "messages/s", Goal::AtLeast(goal));
-    let share = report.of_floor(rate);
+fn note(report: &mut Report, what: &str, flow: &Flow, goal: f64) {
+    report.aim("end_to_end", what, flow.messages, "messages/s", Goal::AtLeast(goal));
+    let share = report.of_floor(flow.messages);
     report.add("end_to_end", format!("{what}, of the floor"), share, "%");
+    report.add("end_to_end", format!("{what}, last record after the last answer"), flow.drained, "s");
 }
 
 /// How a flow is set.
@@ -67,14 +70,11 @@ pub struct Setup {
 
 /// Sends as fast as messages are delivered, for that time, and waits until the last is recorded.
 pub async fn flow(servers: &Servers, time: Duration, setup: Setup, report: &mut Report) -> Flow {
-    let plan = Plan { customers: vec![UNPACED; CUSTOMERS], people: setup.people, calls_kept: 0 };
+    let plan = Plan { customers: vec![UNPACED], copies: CUSTOMERS - 1, people: setup.people, calls_kept: 0 };
     let mut stage = Stage::set(servers, &plan).await;
     let receiver = Receiver::start().await;
     if setup.webhooks {
-        for customer in stage.customers.iter().step_by(2) {
-            let create = ["webhook", "create", "--account", &customer.account, "--url", &receiver.url];
-            stage.world.admin(&[&create[..], &["--events", "message.status_updated"]].concat()).await;
-        }
+        listen(&stage, &receiver).await;
     }
     stage.start(&Binary::ALL).await;
     let flow = send(&stage, &receiver, time).await;
@@ -83,7 +83,16 @@ pub async fn flow(servers: &Servers, time: Duration, setup: Setup, report: &mut 
     flow
 }
 
-async fn send(stage: &Stage, receiver: &Receiver, time: Duration) -> Flow {
+/// Gives every second customer an endpoint for the two rises of each message.
+pub async fn listen(stage: &Stage, receiver: &Receiver) {
+    for customer in stage.customers.iter().step_by(2) {
+        let create = ["webhook", "create", "--account", &customer.account, "--url", &receiver.url];
+        stage.world.admin(&[&create[..], &["--events", "message.status_updated"]].concat()).await;
+    }
+}
+
+/// Sends to a stage whose processes run.
+pub async fn send(stage: &Stage, receiver: &Receiver, time: Duration) -> Flow {
     let letters = stage.letters();
     let room = Arc::new(Semaphore::new(AHEAD));
     let mut load = stage.load(&letters, CONNECTIONS, Pace::Closed, time);
@@ -101,12 +110,14 @@ async fn send(stage: &Stage, receiver: &Receiver, time: Duration) -> Flow {
             }
         }
     };
+    let ended = Instant::now();
     let late = wait_until_done(stage).await;
     let took = begun.elapsed().as_secs_f64();
     let (accepted, called) = (answered.count(), stage.called().await);
     let twice = (called != accepted).then(|| format!("{accepted} accepted, {called} called"));
     Flow {
         messages: accepted as f64 / took,
+        drained: ended.elapsed().as_secs_f64(),
         webhooks: receiver.received() as f64 / took,
         wrong: answered.unexpected().or(late).or(twice),
     }
@@ -130,7 +141,7 @@ async fn wait_until_done(stage: &Stage) -> Option<String> {
 
 /// One message at a time: from the request's first byte to the provider's door.
 async fn idle(servers: &Servers, report: &mut Report) {
-    let plan = Plan { customers: vec![UNPACED], people: 20_000, calls_kept: SINGLE * 2 };
+    let plan = Plan { customers: vec![UNPACED], copies: 0, people: 20_000, calls_kept: SINGLE * 2 };
     let mut stage = Stage::set(servers, &plan).await;
     stage.start(&Binary::ALL).await;
     let letters = stage.letters();

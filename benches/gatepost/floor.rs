@@ -29,7 +29,7 @@ const WRITERS: [usize; 2] = [1, 2];
 
 /// Measures it.
 pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
-    let plan = Plan { customers: Vec::new(), people: 0, calls_kept: 0 };
+    let plan = Plan { customers: Vec::new(), copies: 0, people: 0, calls_kept: 0 };
     let stage = Stage::set(servers, &plan).await;
     let nodes = Nodes::parse(&Hidden(servers.amqp_url.clone())).expect("an address of a broker");
     let stop = CancellationToken::new();

@@ -7,6 +7,7 @@ mod callbacks;
 mod calls;
 mod connection;
 mod end_to_end;
+mod filling;
 mod floor;
 mod letters;
 mod load;
@@ -16,6 +17,7 @@ mod otp_under_backlog;
 mod pacing;
 mod receiver;
 mod report;
+mod scale;
 mod setting;
 mod smoke;
 mod sql;
@@ -36,8 +38,8 @@ use setting::Setting;
 use stage::Servers;
 
 /// What can be named.
-const NAMES: [&str; 7] =
-    ["floor", "accept", "end_to_end", "callbacks", "pacing", "otp_under_backlog", "memory"];
+const NAMES: [&str; 8] =
+    ["floor", "accept", "end_to_end", "callbacks", "pacing", "otp_under_backlog", "memory", "scale"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -85,5 +87,8 @@ async fn measure(servers: &Servers, setting: &Setting, report: &mut Report) {
     }
     if setting.takes("memory") {
         memory::run(servers, time, report).await;
+    }
+    if setting.takes("scale") {
+        scale::run(servers, setting, report).await;
     }
 }

@@ -22,7 +22,7 @@ const MIB: f64 = 1024.0;
 
 /// Measures it.
 pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
-    let plan = Plan { customers: vec![UNPACED; CUSTOMERS], people: 20_000, calls_kept: 0 };
+    let plan = Plan { customers: vec![UNPACED], copies: CUSTOMERS - 1, people: 20_000, calls_kept: 0 };
     let mut stage = Stage::set(servers, &plan).await;
     for binary in Binary::ALL {
         let begun = Instant::now();

@@ -1,12 +1,11 @@
 //! How soon a one-time code is at the provider when thousands of ordinary messages wait at the same instance.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::interval;
 
-use crate::calls::{calls, millis, now, percentile};
+use crate::calls::{calls_to, millis, now, percentile};
 use crate::connection::Connection;
 use crate::letters::{CODES, Letters, phone};
 use crate::load::{Pace, Requests};
@@ -24,7 +23,7 @@ const TIME: Duration = Duration::from_secs(60);
 
 /// Measures it.
 pub async fn run(servers: &Servers, report: &mut Report) {
-    let plan = Plan { customers: vec![RATE], people: BACKLOG, calls_kept: 100_000 };
+    let plan = Plan { customers: vec![RATE], copies: 0, people: BACKLOG, calls_kept: 100_000 };
     let mut stage = Stage::set(servers, &plan).await;
     stage.start(&Binary::ALL).await;
     let mut load = stage.load(&stage.letters(), 16, Pace::Closed, TIME);
@@ -42,19 +41,19 @@ pub async fn run(servers: &Servers, report: &mut Report) {
 pub async fn codes(stage: &Stage, count: usize, pause: Duration, report: &mut Report) -> Vec<f64> {
     let letters = Arc::new(Letters::codes(&stage.customers[0], count as u64));
     let mut connection = Connection::open(stage.gateway()).await.expect("the gateway listens");
-    let (mut sent, mut request, mut ticks) = (HashMap::new(), Vec::new(), interval(pause));
+    let (mut sent, mut request, mut ticks) = (Vec::new(), Vec::new(), interval(pause));
     for n in 0..count as u64 {
         ticks.tick().await;
         request.clear();
         letters.write(&mut request);
-        sent.insert(phone(CODES + n), now());
+        sent.push((phone(CODES + n), now()));
         let status = connection.exchange(&request).await.expect("the gateway answers");
         report.must(status == 202, || format!("a code: {}", connection.answer()));
     }
-    eventually("every code is called", async || {
-        let calls = calls(stage).await;
-        let waits = calls.iter().filter_map(|call| Some(millis(*sent.get(&call.to)?, call.at)));
-        Some(waits.collect::<Vec<_>>()).filter(|waits| waits.len() >= count)
-    })
-    .await
+    let mut waits = Vec::new();
+    for (to, sent) in sent {
+        let call = eventually("every code is called", async || calls_to(stage, &to).await.pop()).await;
+        waits.push(millis(sent, call.at));
+    }
+    waits
 }

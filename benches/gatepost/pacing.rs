@@ -25,7 +25,8 @@ const TIME: Duration = Duration::from_secs(68);
 
 /// Measures it.
 pub async fn run(servers: &Servers, report: &mut Report) {
-    let plan = Plan { customers: RATES.map(|rate| rate.0).to_vec(), people: 10_000, calls_kept: 100_000 };
+    let plan =
+        Plan { customers: RATES.map(|rate| rate.0).to_vec(), copies: 0, people: 10_000, calls_kept: 100_000 };
     let mut stage = Stage::set(servers, &plan).await;
     stage.start(&PROCESSES).await;
     for (customer, (rate, interval, burst)) in stage.customers.iter().zip(RATES) {

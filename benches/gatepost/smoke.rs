@@ -43,10 +43,11 @@ pub async fn run(servers: &Servers, report: &mut Report) {
 }
 
 async fn accepts(servers: &Servers, report: &mut Report) -> f64 {
-    let plan = Plan { customers: vec![UNPACED; CUSTOMERS], people: PEOPLE, calls_kept: 0 };
+    let plan = Plan { customers: vec![UNPACED], copies: CUSTOMERS - 1, people: PEOPLE, calls_kept: 0 };
     let mut stage = Stage::set(servers, &plan).await;
     stage.start(&[Binary::Gateway]).await;
-    let rate = accept::closed(&stage, &stage.letters(), CONNECTIONS, TIME, report).await.rate();
+    let accepted = accept::closed(&stage, &stage.letters(), CONNECTIONS, TIME).await;
+    report.answers("accept", &format!("{CONNECTIONS} connections"), &accepted);
     stage.strike(servers, "accept", report).await;
-    rate
+    accepted.rate()
 }

@@ -1,12 +1,12 @@
-//! What the benches ask of the database themselves: everything that has to follow a change of the schema.
+//! What the benches ask of the database themselves, and the bare insert that the floor is made of.
 
-use gatepost::runtime::secrets::SecretKey;
+use std::collections::HashMap;
+
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-use crate::letters::phone;
-use crate::support::world::SECRET_KEY;
+use crate::support::eventually;
 
 /// What the durability of a commit depends on.
 const DURABILITY: [&str; 6] =
@@ -22,14 +22,25 @@ pub async fn durability(database: &Client) -> Vec<(&'static str, String)> {
     settings
 }
 
-/// Has the accounts know the first so many people: they have written to them before.
-pub async fn know(database: &Client, accounts: &[i64], people: u64) {
-    let secret_key = SecretKey::from_base64(SECRET_KEY).expect("the tests' key");
-    let recipients: Vec<i64> = (0..people).map(|n| secret_key.fingerprint("phone", &phone(n))).collect();
-    let sql = "insert into contacts (account_id, recipient)
-        select a, r from unnest($1::int8[]) a cross join unnest($2::int8[]) r";
-    database.execute(sql, &[&accounts, &recipients]).await.expect("contacts can be made");
-    database.batch_execute("vacuum analyze contacts").await.expect("it can be analysed");
+/// Keeps the benches' own looks from counting as what is looked for: a small table would be read from end to end.
+pub async fn prefer_indexes(database: &Client) {
+    database.batch_execute("set enable_seqscan = off").await.expect("a setting of Postgres's");
+}
+
+/// How often each big table, or part of one, was read from end to end.
+pub async fn sequential_scans(database: &Client) -> HashMap<String, i64> {
+    const BIG: &str =
+        "^(messages|message_texts|attempts|events|policy_log|webhook_deliveries|webhook_attempts)(_|$)";
+    let sql = "select relname::text, coalesce(seq_scan, 0) from pg_stat_user_tables where relname ~ $1";
+    let rows = database.query(sql, &[&BIG]).await.expect("the statistics can be read");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// Waits until every other session of this database has ended: what it did is counted then.
+pub async fn wait_until_alone(database: &Client) {
+    let sql = "select count(*) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    eventually("the sessions end", async || (count(database, sql).await == 0).then_some(())).await;
 }
 
 /// How many messages have not come to an end.
@@ -45,22 +56,6 @@ pub async fn webhooks_due(database: &Client) -> i64 {
 /// How many callbacks have not had their effect.
 pub async fn callbacks_due(database: &Client) -> i64 {
     count(database, "select count(*) from callbacks where due_at is not null").await
-}
-
-/// Makes messages that the provider has taken, numbered from 0: `wamid.BENCH<n>`, to the `n`-th person.
-pub async fn sent_messages(database: &Client, account_id: i64, count: i64) {
-    let recipients: Vec<String> = (0..count.unsigned_abs()).map(phone).collect();
-    let sql = "with made as (
-            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, status,
-                sequence, calls, expires_at, provider_message_id, reached_provider, quota_day, quota_month, request_id)
-            select $1, gen_random_uuid(), n, 'shop-main', 'transactional', 'standard', recipient,
-                'Your order is ready.', 'sent', 2, 1, now() + interval '1 day', 'wamid.BENCH' || n - 1, true, now(),
-                now(), 'bench'
-            from unnest($2::text[]) with ordinality as r(recipient, n)
-            returning account_id, message_id, provider_message_id)
-        insert into attempts (account_id, message_id, attempt, outcome, provider_message_id)
-        select account_id, message_id, 1, 'accepted', provider_message_id from made";
-    database.execute(sql, &[&account_id, &recipients]).await.expect("messages can be made");
 }
 
 async fn count(database: &Client, sql: &str) -> i64 {

@@ -8,6 +8,7 @@ use gatepost::config::environment;
 use gatepost::sandbox;
 use tokio_postgres::Client;
 
+use crate::filling;
 use crate::letters::Letters;
 use crate::load::{Load, Pace};
 use crate::report::Report;
@@ -42,8 +43,10 @@ impl Servers {
 /// How a stage is set.
 #[derive(Clone)]
 pub struct Plan {
-    /// The pacing rate of each customer.
+    /// The pacing rate of each customer that the operator's commands make.
     pub customers: Vec<&'static str>,
+    /// So many more like the last of them.
+    pub copies: usize,
     /// The people each customer has written to before.
     pub people: u64,
     /// How many calls the provider remembers one by one; it counts them all.
@@ -68,12 +71,17 @@ impl Stage {
         .await;
         world.set("RUST_LOG", "warn");
         let database = world.database().await;
+        sql::prefer_indexes(&database).await;
         let mut customers = Vec::new();
         for rate in &plan.customers {
             customers.push(world.customer_with(rate).await);
         }
+        if let (Some(last), Some(rate)) = (customers.last(), plan.customers.last()) {
+            let rate = rate.parse().expect("a rate");
+            customers.extend(filling::copies(&database, last, rate, plan.copies).await);
+        }
         let accounts: Vec<i64> = customers.iter().map(|customer| customer.account_id).collect();
-        sql::know(&database, &accounts, plan.people).await;
+        filling::know(&database, &accounts, plan.people).await;
         Self { world, database, customers, processes: Vec::new(), people: plan.people }
     }
 
@@ -116,14 +124,25 @@ impl Stage {
         self.world.calls("").await["total"].as_u64().expect("a number")
     }
 
-    /// Ends the processes and removes database and queues. Where all is well nothing is logged.
-    pub async fn strike(self, servers: &Servers, bench: &str, report: &mut Report) {
-        let queues = if self.processes.is_empty() { None } else { Some(Queues::of(&self.world).await) };
-        for process in self.processes {
+    /// Ends the processes. Where all is well they have logged nothing.
+    pub async fn end_processes(&mut self, bench: &str, report: &mut Report) {
+        for process in self.processes.drain(..) {
             let log = process.log_end();
-            report.must(log.is_empty(), || format!("{bench}: {:?} logged:\n{log}", process.binary));
+            report.must(log.is_empty(), || {
+                format!(
+                    "{bench}: {:?} logged:
+{log}",
+                    process.binary
+                )
+            });
             process.kill().await;
         }
+    }
+
+    /// Ends the processes and removes database and queues.
+    pub async fn strike(mut self, servers: &Servers, bench: &str, report: &mut Report) {
+        self.end_processes(bench, report).await;
+        let queues = if self.customers.is_empty() { None } else { Some(Queues::of(&self.world).await) };
         if let Some(queues) = queues {
             queues.wipe().await;
         }
