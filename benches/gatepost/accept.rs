@@ -40,7 +40,7 @@ pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
     }
     let share = report.of_floor(best);
     report.aim("accept", "best, of the floor", share, "%", Goal::AtLeast(70.0));
-    stage.strike(servers, "accept", report).await;
+    stage.strike(servers).await;
 }
 
 /// Each connection sends its next one at once.

@@ -87,7 +87,7 @@ pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
     report.aim("callbacks", format!("{RATE}/s, p99"), steady.millis(99.0), "ms", Goal::AtMost(50.0));
     let applied = wait_until_applied(&stage, report).await;
     report.add("callbacks", "the last one's effect", applied.as_secs_f64() * 1_000.0, "ms");
-    stage.strike(servers, "callbacks", report).await;
+    stage.strike(servers).await;
     let most = most(servers, time, report).await;
     report.add("callbacks", "answered and applied", most, "callbacks/s");
 }
@@ -101,7 +101,7 @@ pub async fn most(servers: &Servers, time: Duration, report: &mut Report) -> f64
     report.answers("callbacks", &format!("{CONNECTIONS} connections"), &measured);
     wait_until_applied(&stage, report).await;
     let rate = measured.count() as f64 / begun.elapsed().as_secs_f64();
-    stage.strike(servers, "callbacks", report).await;
+    stage.strike(servers).await;
     rate
 }
 

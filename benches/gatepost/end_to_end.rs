@@ -78,7 +78,7 @@ pub async fn flow(servers: &Servers, time: Duration, setup: Setup, report: &mut 
     }
     stage.start(&Binary::ALL).await;
     let flow = send(&stage, &receiver, time).await;
-    stage.strike(servers, "end_to_end", report).await;
+    stage.strike(servers).await;
     report.must(flow.wrong.is_none(), || format!("end_to_end: {}", flow.wrong.clone().unwrap_or_default()));
     flow
 }
@@ -164,5 +164,5 @@ async fn idle(servers: &Servers, report: &mut Report) {
     let (middle, late) = (percentile(&mut waits, 50), percentile(&mut waits, 99));
     report.aim("end_to_end", "request to provider, idle: p50", middle, "ms", Goal::AtMost(10.0));
     report.add("end_to_end", "request to provider, idle: p99", late, "ms");
-    stage.strike(servers, "end_to_end, idle", report).await;
+    stage.strike(servers).await;
 }

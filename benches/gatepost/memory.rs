@@ -41,7 +41,7 @@ pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
         report.add("memory", format!("{name}: most, under load"), kib as f64 / MIB, "MiB");
     }
     resident(&stage, "after the load", report);
-    stage.strike(servers, "memory", report).await;
+    stage.strike(servers).await;
 }
 
 fn resident(stage: &Stage, when: &str, report: &mut Report) {

@@ -34,7 +34,7 @@ pub async fn run(servers: &Servers, report: &mut Report) {
     report.add("otp_under_backlog", "request to provider: p50", percentile(&mut waits, 50), "ms");
     let longest = percentile(&mut waits, 100);
     report.aim("otp_under_backlog", "request to provider: longest", longest, "ms", Goal::AtMost(1_000.0));
-    stage.strike(servers, "otp_under_backlog", report).await;
+    stage.strike(servers).await;
 }
 
 /// Sends codes of the first customer's, one after the other; gives how long each took to the provider, in milliseconds.

@@ -44,7 +44,7 @@ pub async fn run(servers: &Servers, report: &mut Report) {
         let own = all.iter().filter(|call| call.account_id == customer.account_id);
         judge(rate, own.map(|call| call.at).collect(), report);
     }
-    stage.strike(servers, "pacing", report).await;
+    stage.strike(servers).await;
 }
 
 fn judge((rate, interval, burst): (&str, f64, usize), mut times: Vec<Timestamp>, report: &mut Report) {

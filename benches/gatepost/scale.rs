@@ -77,15 +77,15 @@ async fn measure(
     stage.start(&Binary::ALL).await;
     let flow = end_to_end::send(&stage, &receiver, time).await;
     report.must(flow.wrong.is_none(), || format!("scale, {what}: {:?}", flow.wrong));
-    stage.end_processes("scale", report).await;
+    stage.end_processes().await;
     stage.start(&[Binary::Gateway]).await;
     let accepted = accept::closed(&stage, &stage.letters(), CONNECTIONS, time).await;
     report.add("scale", format!("{what}: recorded"), flow.messages, "messages/s");
     report.add("scale", format!("{what}: accepts"), accepted.rate(), "messages/s");
     report.answers("scale", &format!("{what}: accepts"), &accepted);
-    stage.end_processes("scale", report).await;
+    stage.end_processes().await;
     judge_scans(&stage, &before, what, report).await;
-    stage.strike(servers, "scale", report).await;
+    stage.strike(servers).await;
     accepted.rate()
 }
 
@@ -126,9 +126,9 @@ async fn instances(servers: &Servers, count: usize, report: &mut Report) {
         sleep(Duration::from_millis(100)).await;
     }
     judge_gaps(&stage, &what, report).await;
-    stage.end_processes("scale", report).await;
+    stage.end_processes().await;
     judge_scans(&stage, &before, &what, report).await;
-    stage.strike(servers, "scale", report).await;
+    stage.strike(servers).await;
 }
 
 /// How much later than its interval each message of an instance followed the one before.

