@@ -98,6 +98,7 @@ pub async fn most(servers: &Servers, time: Duration, report: &mut Report) -> f64
     let load = load(&stage, Pace::Closed, time);
     let begun = Instant::now();
     let measured: Measured = load.run().await;
+    report.add("callbacks", format!("{CONNECTIONS} connections: answered"), measured.rate(), "callbacks/s");
     report.answers("callbacks", &format!("{CONNECTIONS} connections"), &measured);
     wait_until_applied(&stage, report).await;
     let rate = measured.count() as f64 / begun.elapsed().as_secs_f64();

@@ -14,22 +14,25 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::bare::BareServer;
 use crate::letters::{phone, texts};
+use crate::load::{Load, Measured, Pace};
 use crate::report::Report;
 use crate::sql::{BareInsert, Batch};
-use crate::stage::{Plan, Servers, Stage};
-use crate::support::queues::Queues;
+use crate::stage::{Plan, Servers, Stage, UNPACED};
 
 /// Rows in one commit, as many as a gateway commits at most.
-const BATCH: usize = 256;
+pub const BATCH: usize = 256;
 /// Batches whose publish waits for its confirm, at most.
-const PUBLISHING: usize = 64;
+pub const PUBLISHING: usize = 64;
+/// Connections to the server that only commits.
+const CONNECTIONS: usize = 128;
 /// Sessions that commit at the same time. The floor is the first, because a gateway commits in one as well.
 const WRITERS: [usize; 2] = [1, 2];
 
 /// Measures it; gives the messages a second that the others are compared with.
 pub async fn run(servers: &Servers, time: Duration, report: &mut Report) -> f64 {
-    let plan = Plan { customers: Vec::new(), copies: 0, people: 0, calls_kept: 0 };
+    let plan = Plan { customers: vec![UNPACED], copies: 0, people: 1, calls_kept: 0 };
     let stage = Stage::set(servers, &plan).await;
     let nodes = Nodes::parse(&Hidden(servers.amqp_url.clone())).expect("an address of a broker");
     let stop = CancellationToken::new();
@@ -51,11 +54,22 @@ pub async fn run(servers: &Servers, time: Duration, report: &mut Report) -> f64 
             floor = rate;
         }
     }
-    report.set_floor(floor);
+    let behind_http = behind_http(&stage, publisher, time).await;
+    report.add("floor", format!("behind HTTP, {CONNECTIONS} connections"), behind_http.rate(), "messages/s");
+    report.answers("floor", "behind HTTP", &behind_http);
+    report.set_floors(floor, behind_http.rate());
     stop.cancel();
-    Queues::of(&stage.world).await.wipe().await;
     stage.strike(servers).await;
     floor
+}
+
+/// The same for a server's clients.
+async fn behind_http(stage: &Stage, publisher: Publisher, time: Duration) -> Measured {
+    let server = BareServer::start(BareInsert::new(stage.world.database().await).await, publisher).await;
+    let load = stage.load(&stage.letters(), CONNECTIONS, Pace::Closed, time);
+    let measured = Load { address: server.address, ..load }.run_warm().await;
+    server.end().await;
+    measured
 }
 
 /// Commits and publishes until then; gives how many rows are durable and published.
@@ -68,18 +82,28 @@ async fn write(insert: BareInsert, publisher: Publisher, end: Instant) -> usize 
         }
         insert.commit(&batch).await;
         rows += BATCH;
-        let place = Arc::clone(&publishing).acquire_owned().await.expect("it is never closed");
-        let (publisher, jobs) = (publisher.clone(), jobs(&batch));
-        tokio::spawn(async move {
-            for job in jobs {
-                publisher.publish(Queue::DeliverStandard, &job).await.expect("a publish is confirmed");
-            }
-            drop(place);
-        });
+        publish(&publisher, &publishing, &batch).await;
     }
+    wait_until_published(&publishing).await;
+    rows
+}
+
+/// Waits until no publish waits for its confirm any more.
+pub async fn wait_until_published(publishing: &Semaphore) {
     let all = u32::try_from(PUBLISHING).expect("few");
     drop(publishing.acquire_many(all).await.expect("it is never closed"));
-    rows
+}
+
+/// Has the ids of a batch published while the next one is committed, unless too many wait for their confirm.
+pub async fn publish(publisher: &Publisher, publishing: &Arc<Semaphore>, batch: &Batch) {
+    let place = Arc::clone(publishing).acquire_owned().await.expect("it is never closed");
+    let (publisher, jobs) = (publisher.clone(), jobs(batch));
+    tokio::spawn(async move {
+        for job in jobs {
+            publisher.publish(Queue::DeliverStandard, &job).await.expect("a publish is confirmed");
+        }
+        drop(place);
+    });
 }
 
 fn batch() -> Batch {

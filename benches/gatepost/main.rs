@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "it prints its figures")]
 
 mod accept;
+mod bare;
 mod callbacks;
 mod calls;
 mod connection;

@@ -48,6 +48,7 @@ pub struct Report {
     figures: Vec<Figure>,
     wrong: Vec<String>,
     floor: f64,
+    floor_behind_http: f64,
 }
 
 impl Report {
@@ -92,14 +93,19 @@ impl Report {
         }
     }
 
-    /// Sets what the others are compared with.
-    pub fn set_floor(&mut self, floor: f64) {
-        self.floor = floor;
+    /// Sets what the others are compared with, in messages a second.
+    pub fn set_floors(&mut self, bare: f64, behind_http: f64) {
+        (self.floor, self.floor_behind_http) = (bare, behind_http);
     }
 
     /// A rate as a part of the floor, in percent.
     pub fn of_floor(&self, rate: f64) -> f64 {
-        if self.floor > 0.0 { rate / self.floor * 100.0 } else { 0.0 }
+        rate / self.floor * 100.0
+    }
+
+    /// A rate as a part of the floor behind HTTP, in percent.
+    pub fn of_floor_behind_http(&self, rate: f64) -> f64 {
+        rate / self.floor_behind_http * 100.0
     }
 
     /// What must not be and was.

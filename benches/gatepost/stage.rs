@@ -137,10 +137,7 @@ impl Stage {
     /// Ends the processes and removes database and queues.
     pub async fn strike(mut self, servers: &Servers) {
         self.end_processes().await;
-        let queues = if self.customers.is_empty() { None } else { Some(Queues::of(&self.world).await) };
-        if let Some(queues) = queues {
-            queues.wipe().await;
-        }
+        Queues::of(&self.world).await.wipe().await;
         let name = self.world.database_url.rsplit('/').next().unwrap_or_default();
         let drop = format!("drop database {name} with (force)");
         servers.connect().await.batch_execute(&drop).await.expect("it can be dropped");
