@@ -30,14 +30,19 @@ const CONNECTIONS: usize = 128;
 /// Sessions that commit at the same time. The floor is the first, because a gateway commits in one as well.
 const WRITERS: [usize; 2] = [1, 2];
 
-/// Measures it; gives the messages a second that the others are compared with.
-pub async fn run(servers: &Servers, time: Duration, report: &mut Report) -> f64 {
-    let plan = Plan { customers: vec![UNPACED], copies: 0, people: 1, calls_kept: 0 };
-    let stage = Stage::set(servers, &plan).await;
-    let nodes = Nodes::parse(&Hidden(servers.amqp_url.clone())).expect("an address of a broker");
-    let stop = CancellationToken::new();
-    let topology = Topology::new(&stage.world.prefix);
-    let publisher = Publisher::start(&nodes, &topology, stop.clone()).await.expect("the broker answers");
+/// Measures it bare and behind HTTP.
+pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
+    let bare = bare(servers, time, report).await;
+    let behind_http = behind_http(servers, time).await;
+    report.add("floor", format!("behind HTTP, {CONNECTIONS} connections"), behind_http.rate(), "messages/s");
+    report.answers("floor", "behind HTTP", &behind_http);
+    report.set_floors(bare, behind_http.rate());
+}
+
+/// Measures it bare; gives the messages a second of one session.
+pub async fn bare(servers: &Servers, time: Duration, report: &mut Report) -> f64 {
+    let stage = Stage::set(servers, &plan()).await;
+    let (publisher, stop) = publisher(&stage).await;
     let mut floor = 0.0;
     for writers in WRITERS {
         let mut inserts = Vec::new();
@@ -54,22 +59,34 @@ pub async fn run(servers: &Servers, time: Duration, report: &mut Report) -> f64 
             floor = rate;
         }
     }
-    let behind_http = behind_http(&stage, publisher, time).await;
-    report.add("floor", format!("behind HTTP, {CONNECTIONS} connections"), behind_http.rate(), "messages/s");
-    report.answers("floor", "behind HTTP", &behind_http);
-    report.set_floors(floor, behind_http.rate());
     stop.cancel();
     stage.strike(servers).await;
     floor
 }
 
 /// The same for a server's clients.
-async fn behind_http(stage: &Stage, publisher: Publisher, time: Duration) -> Measured {
+async fn behind_http(servers: &Servers, time: Duration) -> Measured {
+    let stage = Stage::set(servers, &plan()).await;
+    let (publisher, stop) = publisher(&stage).await;
     let server = BareServer::start(BareInsert::new(stage.world.database().await).await, publisher).await;
     let load = stage.load(&stage.letters(), CONNECTIONS, Pace::Closed, time);
     let measured = Load { address: server.address, ..load }.run_warm().await;
     server.end().await;
+    stop.cancel();
+    stage.strike(servers).await;
     measured
+}
+
+fn plan() -> Plan {
+    Plan { customers: vec![UNPACED], copies: 0, people: 1, calls_kept: 0 }
+}
+
+/// A publisher to the stage's queues, until it is told to stop.
+async fn publisher(stage: &Stage) -> (Publisher, CancellationToken) {
+    let nodes = Nodes::parse(&Hidden(stage.world.amqp_url.clone())).expect("an address of a broker");
+    let (topology, stop) = (Topology::new(&stage.world.prefix), CancellationToken::new());
+    let publisher = Publisher::start(&nodes, &topology, stop.clone()).await;
+    (publisher.expect("the broker answers"), stop)
 }
 
 /// Commits and publishes until then; gives how many rows are durable and published.

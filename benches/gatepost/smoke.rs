@@ -27,13 +27,13 @@ const EXPECTED: [(&str, f64); 4] = [
 
 /// Measures each stage once, and the floor before and after: what else the machine does may begin or end meanwhile.
 pub async fn run(servers: &Servers, report: &mut Report) {
-    let before = floor::run(servers, TIME / 4, report).await;
+    let before = floor::bare(servers, TIME / 4, report).await;
     let accepts = accepts(servers, report).await;
     let setup = |webhooks| Setup { webhooks, people: PEOPLE };
     let plain = end_to_end::flow(servers, TIME, setup(false), report).await.messages;
     let webhooks = end_to_end::flow(servers, TIME, setup(true), report).await.messages;
-    let callbacks = callbacks::most(servers, TIME, report).await;
-    let floor = before.min(floor::run(servers, TIME / 4, report).await);
+    let callbacks = callbacks::most(servers, TIME / 4, report).await;
+    let floor = before.min(floor::bare(servers, TIME / 4, report).await);
     for ((what, expected), rate) in EXPECTED.into_iter().zip([accepts, plain, webhooks, callbacks]) {
         let share = rate / floor * 100.0;
         report.add("smoke", format!("{what}: of the floor, where {expected} % are expected"), share, "%");
