@@ -75,10 +75,10 @@ async fn prepare(messages: i64) -> Client {
     let (database, connection) = tokio_postgres::connect(&url, NoTls).await.expect("the database answers");
     tokio::spawn(connection);
     let sql = "with made as (
-            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, status,
+            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, status,
                 sequence, calls, expires_at, provider_message_id, reached_provider, quota_day, quota_month, request_id)
-            select $1::text::int8, gen_random_uuid(), n, 'bench', 'transactional', 'standard', '9665' || (10000000 + n),
-                'Your order is ready.', 'sent', 2, 1, now() + interval '1 day', 'wamid.BENCH' || n, true, now(), now(), 'bench'
+            select $1::text::int8, (left(first_id_of(now())::text, 14) || right(gen_random_uuid()::text, 22))::uuid, n, 'bench', 'transactional', 'standard', '9665' || (10000000 + n),
+                'sent', 2, 1, now() + interval '1 day', 'wamid.BENCH' || n, true, now(), now(), 'bench'
             from generate_series(0, $2::int8) n returning account_id, message_id, provider_message_id)
         insert into attempts (account_id, message_id, attempt, outcome, provider_message_id)
         select account_id, message_id, 1, 'accepted', provider_message_id from made";

@@ -26,3 +26,4 @@ pub mod status;
 pub mod suspicion;
 pub mod template;
 pub mod webhook;
+pub mod week;

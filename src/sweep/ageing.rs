@@ -1,0 +1,153 @@
+//! Makes the partitions of the weeks to come, and drops those that are older than anybody wants them.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::rounds::rounds;
+use crate::domain::week::Week;
+use crate::store::partitions::{self, FAMILIES, Family, Retired};
+use crate::store::{Pool, StoreError};
+use crate::wiring::Parts;
+
+/// From one look to the next. What could not be done because a table was in use is tried again then.
+const PAUSE: Duration = Duration::from_secs(600);
+/// Partitions of a table dropped in one go: who shortens what is kept has them dropped over a few hours.
+const DROPPED: usize = 8;
+/// Rows removed in one statement, and statements in one go.
+const REMOVED: i64 = 2_000;
+const REMOVALS: usize = 50;
+
+/// Keeps the tables in the shape that time asks for.
+pub(super) struct Ageing {
+    pool: Pool,
+    keep_texts_days: i32,
+    keep_rows_days: i32,
+    stop: CancellationToken,
+}
+
+impl Ageing {
+    pub(super) fn new(parts: &Parts) -> Self {
+        let (pool, stop) = (parts.pool.clone(), parts.stop.clone());
+        let (keep_texts_days, keep_rows_days) = (parts.config.keep_texts_days, parts.config.keep_rows_days);
+        Self { pool, keep_texts_days, keep_rows_days, stop }
+    }
+
+    /// Looks until told to stop; what is broken off is done the next time.
+    pub(super) async fn run(&self) {
+        rounds(&self.stop, PAUSE, "looking at partitions", async || self.round().await.map(|()| false)).await;
+    }
+
+    /// One table's failure does not keep the others.
+    async fn round(&self) -> Result<(), StoreError> {
+        let now = self.pool.now().await?;
+        for family in &FAMILIES {
+            done("partitions are not made", family, self.make(family, now).await);
+            done("partitions are not closed", family, self.close(family, now).await);
+        }
+        for (texts, days) in [(true, self.keep_texts_days), (false, self.keep_rows_days)] {
+            let until = beginning(now, days);
+            for family in partitions::families(texts) {
+                done("partitions are not dropped", family, self.drop_old(family, until).await);
+                done("old rows are not removed", family, self.remove_outside(family, until).await);
+            }
+        }
+        self.forget_words(beginning(now, self.keep_texts_days)).await
+    }
+
+    async fn make(&self, family: &Family, now: Timestamp) -> Result<(), StoreError> {
+        let missing = partitions::missing(&self.pool.get().await?, family, now).await?;
+        for week in missing {
+            let mut session = self.pool.get().await?;
+            let transaction = session.begin().await?;
+            if partitions::make(&transaction, family, week).await? {
+                transaction.commit().await?;
+                info!(table = family.table, %week, "a partition was made");
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self, family: &Family, now: Timestamp) -> Result<(), StoreError> {
+        let over = partitions::unclosed(&self.pool.get().await?, family, now).await?;
+        for partition in over {
+            let mut session = self.pool.get().await?;
+            let transaction = session.begin().await?;
+            if partitions::close(&transaction, &partition).await? {
+                transaction.commit().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One partition in each transaction, so that the table is free between them.
+    async fn drop_old(&self, family: &Family, until: Timestamp) -> Result<(), StoreError> {
+        for _ in 0..DROPPED {
+            let mut session = self.pool.get().await?;
+            let transaction = session.begin().await?;
+            match partitions::drop_oldest(&transaction, family, until).await? {
+                Retired::Dropped(partition) => {
+                    transaction.commit().await?;
+                    info!(partition, "was dropped: all of it is older than it is to be kept");
+                }
+                Retired::Open(partition) => {
+                    warn!(partition, "is kept although it is old: something of its time is not final");
+                    return Ok(());
+                }
+                Retired::Nothing => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_outside(&self, family: &Family, until: Timestamp) -> Result<(), StoreError> {
+        for _ in 0..REMOVALS {
+            let mut session = self.pool.get().await?;
+            let transaction = session.begin().await?;
+            let removed = partitions::forget_outside(&transaction, family, until, REMOVED).await?;
+            transaction.commit().await?;
+            if removed < REMOVED.cast_unsigned() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_words(&self, until: Timestamp) -> Result<(), StoreError> {
+        for _ in 0..REMOVALS {
+            let removed = partitions::forget_words(&self.pool.get().await?, until, REMOVED).await?;
+            if removed < REMOVED.cast_unsigned() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of the week that is so many days back: what is from before is dropped.
+fn beginning(now: Timestamp, days: i32) -> Timestamp {
+    let back = SignedDuration::from_hours(24 * i64::from(days));
+    Week::of(now.saturating_sub(back).unwrap_or(Timestamp::UNIX_EPOCH)).starts()
+}
+
+fn done(what: &'static str, family: &Family, outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
+        warn!(table = family.table, %error, "{what}: tried again in a while");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beginning;
+
+    #[test]
+    fn a_week_goes_when_all_of_it_is_old_enough() {
+        let until = |now: &str| beginning(now.parse().expect("a moment"), 30).to_string();
+        assert_eq!(until("2026-12-30T00:00:00Z"), "2026-11-30T00:00:00Z");
+        assert_eq!(until("2026-12-29T23:59:59Z"), "2026-11-23T00:00:00Z");
+        assert_eq!(until("2026-12-23T00:00:00Z"), "2026-11-23T00:00:00Z");
+        assert_eq!(until("2026-12-22T23:59:59Z"), "2026-11-16T00:00:00Z");
+    }
+}
