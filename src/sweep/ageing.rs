@@ -1,4 +1,4 @@
-//! Makes the partitions of the weeks to come, and drops those that are older than anybody wants them.
+//! Makes the partitions of the time to come, and drops those that are older than anybody wants them.
 
 use std::time::Duration;
 
@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::rounds::rounds;
-use crate::domain::week::Week;
 use crate::store::partitions::{self, FAMILIES, Family, Retired};
 use crate::store::{Pool, StoreError};
 use crate::wiring::Parts;
@@ -48,23 +47,23 @@ impl Ageing {
             done("partitions are not closed", family, self.close(family, now).await);
         }
         for (texts, days) in [(true, self.keep_texts_days), (false, self.keep_rows_days)] {
-            let until = beginning(now, days);
+            let until = back(now, days);
             for family in partitions::families(texts) {
                 done("partitions are not dropped", family, self.drop_old(family, until).await);
                 done("old rows are not removed", family, self.remove_outside(family, until).await);
             }
         }
-        self.forget_words(beginning(now, self.keep_texts_days)).await
+        self.forget_words(back(now, self.keep_texts_days)).await
     }
 
     async fn make(&self, family: &Family, now: Timestamp) -> Result<(), StoreError> {
         let missing = partitions::missing(&self.pool.get().await?, family, now).await?;
-        for week in missing {
+        for period in missing {
             let mut session = self.pool.get().await?;
             let transaction = session.begin().await?;
-            if partitions::make(&transaction, family, week).await? {
+            if partitions::make(&transaction, family, period).await? {
                 transaction.commit().await?;
-                info!(table = family.table, %week, "a partition was made");
+                info!(table = family.table, %period, "a partition was made");
             }
         }
         Ok(())
@@ -126,28 +125,13 @@ impl Ageing {
     }
 }
 
-/// The beginning of the week that is so many days back: what is from before is dropped.
-fn beginning(now: Timestamp, days: i32) -> Timestamp {
-    let back = SignedDuration::from_hours(24 * i64::from(days));
-    Week::of(now.saturating_sub(back).unwrap_or(Timestamp::UNIX_EPOCH)).starts()
+/// The moment so many days back: what is from before is old.
+fn back(now: Timestamp, days: i32) -> Timestamp {
+    now.saturating_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn done(what: &'static str, family: &Family, outcome: Result<(), StoreError>) {
     if let Err(error) = outcome {
         warn!(table = family.table, %error, "{what}: tried again in a while");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::beginning;
-
-    #[test]
-    fn a_week_goes_when_all_of_it_is_old_enough() {
-        let until = |now: &str| beginning(now.parse().expect("a moment"), 30).to_string();
-        assert_eq!(until("2026-12-30T00:00:00Z"), "2026-11-30T00:00:00Z");
-        assert_eq!(until("2026-12-29T23:59:59Z"), "2026-11-23T00:00:00Z");
-        assert_eq!(until("2026-12-23T00:00:00Z"), "2026-11-23T00:00:00Z");
-        assert_eq!(until("2026-12-22T23:59:59Z"), "2026-11-16T00:00:00Z");
     }
 }

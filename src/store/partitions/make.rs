@@ -1,65 +1,70 @@
-//! Making partitions ahead, and closing those whose week is over.
+//! Making partitions ahead, and closing those whose time is over.
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Client;
 
 use super::{FAMILIES, Family, Partition, partitions};
-use crate::domain::week::Week;
+use crate::domain::period::Period;
 use crate::store::{Db, StoreError, Transaction, migrations};
 
-/// Weeks that are there beyond the present one: so long nobody need come by to make more.
-const AHEAD: usize = 4;
+/// How long before it begins a period's partition is made.
+const AHEAD: SignedDuration = SignedDuration::from_hours(28 * 24);
 
 /// How long a statement that changes partitions waits for others: so long whoever comes after it waits as well.
 pub(super) const PATIENCE: &str = "set local lock_timeout = '200ms'";
 
-/// How long after its end a week is closed: by then nearly everything in it is final.
+/// How long after its end a partition is closed: by then nearly everything in it is final.
 const SETTLED: SignedDuration = SignedDuration::from_hours(48);
 
-/// The settings of a week that is over. What died in it since autovacuum last came would be stepped over by every look for
+/// The settings of a partition whose time is over. What died in it since autovacuum last came would be stepped over by every look for
 /// what is due, for as long as the partition is there, and autovacuum would pass over the few entries in a large index.
 const CLOSED: &str = "autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, \
      autovacuum_vacuum_insert_threshold = 1000, autovacuum_vacuum_insert_scale_factor = 0, \
      vacuum_index_cleanup = on, autovacuum_freeze_min_age = 0";
 
-/// The weeks that the table should have partitions for and has not.
+/// The periods that the table should have partitions for and has not.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn missing(db: &impl Db, family: &Family, now: Timestamp) -> Result<Vec<Week>, StoreError> {
+pub async fn missing(db: &impl Db, family: &Family, now: Timestamp) -> Result<Vec<Period>, StoreError> {
     let there = partitions(db, family).await?;
-    let covered = |week: &Week| {
-        there.iter().any(|(partition, _)| match partition.week {
-            Some(made) => made == *week,
-            None => week.ends() <= partition.ends,
+    let covered = |period: &Period| {
+        there.iter().any(|(partition, _)| match partition.period {
+            Some(made) => made == *period,
+            None => period.ends() <= partition.ends,
         })
     };
-    Ok(Week::of(now).and_next(AHEAD).filter(|week| !covered(week)).collect())
+    let end = now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
+    Ok(Period::of(family.length(), now).and_next(end).filter(|period| !covered(period)).collect())
 }
 
-/// Makes the partition of a week, and moves there what came for it before. `false`: somebody else is just changing the
+/// Makes the partition of a period, and moves there what came for it before. `false`: somebody else is just changing the
 /// schema, and nothing was done.
 ///
 /// # Errors
 /// [`StoreError`], also where the table could not be had within a moment: then nothing was done either.
-pub async fn make(transaction: &Transaction<'_>, family: &Family, week: Week) -> Result<bool, StoreError> {
+pub async fn make(
+    transaction: &Transaction<'_>,
+    family: &Family,
+    period: Period,
+) -> Result<bool, StoreError> {
     if !migrations::nobody_else(transaction).await? {
         return Ok(false);
     }
     transaction.run(PATIENCE).await?;
     let settings = default_settings(transaction, family).await?;
-    transaction.run(&statements(family, week, &settings)).await?;
+    transaction.run(&statements(family, period, &settings)).await?;
     Ok(true)
 }
 
-/// The same for every table and week that is missing, with the lock of migrations held, however long it takes.
+/// The same for every table and period that is missing, with the lock of migrations held, however long it takes.
 pub(crate) async fn make_all(client: &mut Client) -> Result<(), StoreError> {
     let now = client.query_one("select now()", &[]).await?.get(0);
     for family in &FAMILIES {
-        for week in missing(client, family, now).await? {
+        for period in missing(client, family, now).await? {
             let settings = default_settings(client, family).await?;
             let transaction = client.transaction().await?;
-            transaction.batch_execute(&statements(family, week, &settings)).await?;
+            transaction.batch_execute(&statements(family, period, &settings)).await?;
             transaction.commit().await?;
         }
     }
@@ -76,11 +81,11 @@ async fn default_settings(db: &impl Db, family: &Family) -> Result<String, Store
 }
 
 /// Made beside the table and attached, which keeps nobody from the table but from the default partition, where nothing of the
-/// new week may be.
-fn statements(family: &Family, week: Week, settings: &str) -> String {
+/// new period may be.
+fn statements(family: &Family, period: Period, settings: &str) -> String {
     let Family { table, key, .. } = family;
-    let (name, default) = (family.name(week), family.default_name());
-    let [from, to] = [week.starts(), week.ends()].map(|moment| family.bound(&format!("'{moment}'")));
+    let (name, default) = (family.name(period), family.default_name());
+    let [from, to] = [period.starts(), period.ends()].map(|moment| family.bound(&format!("'{moment}'")));
     format!(
         "create table {name} (like {default} including all) with ({settings});
          lock table {default} in access exclusive mode;
@@ -90,7 +95,7 @@ fn statements(family: &Family, week: Week, settings: &str) -> String {
     )
 }
 
-/// The partitions whose week is over for long enough, and that are not closed.
+/// The partitions whose time is over for long enough, and that are not closed.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -1,7 +1,7 @@
-//! The partitions of what grows with every message: a week each, made ahead and dropped when they are old.
+//! The partitions of what grows with every message: a month each, or a week, made ahead and dropped when they are old.
 //!
-//! What falls outside of the weeks that are there is in the partition `TABLE_default`. Rows from before there were weeks are in
-//! `TABLE_before_WEEK`, which ends where that week begins.
+//! What falls outside of the periods that are there is in the partition `TABLE_default`. Rows from before there were partitions
+//! are in `TABLE_before_PERIOD`, which ends where that period begins.
 
 mod make;
 mod retire;
@@ -13,7 +13,7 @@ pub use make::{close, make, missing, unclosed};
 pub use retire::{Retired, drop_oldest, forget_outside, forget_words, kept_since};
 
 use super::{Db, StoreError, Transaction, bounded};
-use crate::domain::week::Week;
+use crate::domain::period::{Length, Period};
 
 /// A table that is kept in partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +55,19 @@ pub struct Partition {
     pub name: String,
     /// Nothing in it is of this moment or later.
     pub ends: Timestamp,
-    /// The week it is; `None`: everything before `ends`.
-    pub week: Option<Week>,
+    /// The period it is; `None`: everything before `ends`.
+    pub period: Option<Period>,
 }
 
 impl Family {
-    fn name(&self, week: Week) -> String {
-        format!("{}_{week}", self.table)
+    /// Many partitions cost every statement, as long ones keep rows for longer than is asked for: half a year is kept in months,
+    /// but texts, which go after one month, in weeks.
+    fn length(&self) -> Length {
+        if self.texts { Length::Week } else { Length::Month }
+    }
+
+    fn name(&self, period: Period) -> String {
+        format!("{}_{period}", self.table)
     }
 
     fn default_name(&self) -> String {
@@ -77,14 +83,14 @@ impl Family {
     /// What a partition's name tells of it; `None`: it is the default one, or none of ours.
     fn read(&self, name: &str) -> Option<Partition> {
         let suffix = name.strip_prefix(self.table)?.strip_prefix('_')?;
-        let (week, ends) = match suffix.strip_prefix("before_") {
-            Some(week) => (None, week.parse::<Week>().ok()?.starts()),
+        let (period, ends) = match suffix.strip_prefix("before_") {
+            Some(period) => (None, period.parse::<Period>().ok()?.starts()),
             None => {
-                let week: Week = suffix.parse().ok()?;
-                (Some(week), week.ends())
+                let period: Period = suffix.parse().ok()?;
+                (Some(period), period.ends())
             }
         };
-        Some(Partition { name: name.to_owned(), ends, week })
+        Some(Partition { name: name.to_owned(), ends, period })
     }
 }
 
@@ -116,12 +122,12 @@ mod tests {
     #[test]
     fn names_of_partitions_are_read_as_they_are_written() {
         let messages: Family = FAMILIES[1];
-        let week = "2026w48".parse().expect("a week");
-        let found = messages.read(&messages.name(week)).expect("a partition of ours");
-        assert_eq!((found.week, found.ends.to_string().as_str()), (Some(week), "2026-11-30T00:00:00Z"));
-        let before = messages.read("messages_before_2026w48").expect("a partition of ours");
-        assert_eq!((before.week, before.ends.to_string().as_str()), (None, "2026-11-23T00:00:00Z"));
-        for other in ["messages_default", "messages_of_yesterday", "attempts_2026w48"] {
+        let period = "2026m11".parse().expect("a period");
+        let found = messages.read(&messages.name(period)).expect("a partition of ours");
+        assert_eq!((found.period, found.ends.to_string().as_str()), (Some(period), "2026-12-01T00:00:00Z"));
+        let before = messages.read("messages_before_2026m11").expect("a partition of ours");
+        assert_eq!((before.period, before.ends.to_string().as_str()), (None, "2026-11-01T00:00:00Z"));
+        for other in ["messages_default", "messages_of_yesterday", "attempts_2026m11"] {
             assert_eq!(messages.read(other), None, "{other}");
         }
     }

@@ -41,7 +41,7 @@ pub async fn drop_oldest(
         return Ok(Retired::Open(oldest.name));
     }
     if !family.texts {
-        forget_before(transaction, until).await?;
+        forget_before(transaction, oldest.ends).await?;
     }
     transaction.run(&format!("drop table {}", oldest.name)).await?;
     Ok(Retired::Dropped(oldest.name))
@@ -74,7 +74,7 @@ pub async fn kept_since(db: &impl Db) -> Result<Option<Timestamp>, StoreError> {
     Ok(db.query(SQL, &[]).await?.first().and_then(|row| row.get(0)))
 }
 
-/// Deletes rows from before `until` for which there never was a week, at most `limit`, unless something from before then
+/// Deletes rows from before `until` for which there never was a partition, at most `limit`, unless something from before then
 /// waits for anybody; gives how many.
 ///
 /// # Errors

@@ -1,10 +1,11 @@
--- What grows with every message is kept in partitions of a week each, so that what is hot stays small, and old rows go by
--- dropping a table. Texts go sooner than the rest and get a table of their own; without them a message's row is narrow,
--- and the versions that its life writes do not copy its text.
+-- What grows with every message is kept in partitions by time, so that what is hot stays small, and old rows go by dropping
+-- a table. Texts go sooner than the rest and get a table of their own; without them a message's row is narrow, and the
+-- versions that its life writes do not copy its text.
 --
 -- Ids are UUIDv7, whose first 48 bits are the milliseconds of their time, so the tables are ranged by the ids themselves and
--- keep their keys. The weeks are those of ISO 8601, in UTC. `gateway migrate` and `sweep` make them ahead. What falls outside
--- of them (an id by a wrong clock, a week that nobody made) is in the partition *_default, so that no row is ever refused.
+-- keep their keys. Texts are kept in weeks (ISO 8601), everything else in months, both in UTC. `gateway migrate` and `sweep`
+-- make partitions ahead. What falls outside of them (an id by a wrong clock, a month that nobody made) is in the partition
+-- *_default, so that no row is ever refused.
 
 create or replace function oldest_build_served() returns integer language sql immutable return 13;
 
@@ -16,7 +17,7 @@ create function rows_kept_since() returns timestamptz language sql immutable ret
 comment on function rows_kept_since() is
     'rows from before that may have been dropped; replaced in the transaction that drops a partition';
 
--- The old tables become the first partitions, up to the end of this week, and are not written anew. That costs a reading of
+-- The old tables become the first partitions, up to the end of this period, and are not written anew. That costs a reading of
 -- each, a new key for the policy log, and a copy of the texts; an old table without rows is dropped.
 
 alter table messages add column free_text boolean not null default true;
@@ -50,8 +51,8 @@ begin
     end loop;
 end $$;
 
--- The settings of the default partitions are the pattern for those of the weeks: to change them for what is to come, change
--- them there. When a week is over, sweep lets autovacuum clean it to the last thousand rows (store/partitions).
+-- The settings of the default partitions are the pattern for those of the others: to change them for what is to come, change
+-- them there. When a partition's time is over, sweep lets autovacuum clean it to the last thousand rows (store/partitions).
 
 create table messages (like messages_before including all excluding indexes) partition by range (message_id);
 alter table messages add primary key (account_id, message_id);
@@ -111,18 +112,21 @@ create index events_with_words_before on events_before (event_id) where message_
 
 do $$
 declare
-    boundary timestamptz := date_trunc('week', now()) + interval '1 week';
-    week     text := to_char(boundary, 'IYYY"w"IW');
     family   record;
     settings text;
     has_rows boolean;
 begin
-    for family in select t.name, t.key, case t.key when 'created_at' then boundary::text else first_id_of(boundary)::text end as bound
+    for family in
+        select t.name, t.key, case t.key when 'created_at' then p.ends::text else first_id_of(p.ends)::text end as bound,
+               to_char(p.ends, case t.name when 'message_texts' then 'IYYY"w"IW' else 'YYYY"m"MM' end) as next
         from (values ('messages', 'message_id'), ('message_texts', 'message_id'), ('attempts', 'message_id'),
                      ('events', 'event_id'), ('policy_log', 'created_at'), ('webhook_deliveries', 'event_id'),
                      ('webhook_attempts', 'event_id')) as t(name, key)
+        cross join lateral (
+            select case t.name when 'message_texts' then date_trunc('week', now()) + interval '1 week'
+                               else date_trunc('month', now()) + interval '1 month' end as ends) p
     loop
-        -- What a clock that was ahead has written belongs to none of the weeks yet.
+        -- What a clock that was ahead has written belongs to none of the partitions yet.
         execute format('with ahead as (delete from %1$I where %2$I >= %3$L returning *) insert into %4$I select * from ahead',
                        family.name || '_before', family.key, family.bound, family.name || '_default');
         execute format('select exists (select from %I)', family.name || '_before') into has_rows;
@@ -133,8 +137,8 @@ begin
         select array_to_string(reloptions, ', ') into settings
         from pg_class where oid = (family.name || '_default')::regclass;
         execute format('alter table %I set (%s)', family.name || '_before', settings);
-        execute format('alter table %I rename to %I', family.name || '_before', family.name || '_before_' || week);
+        execute format('alter table %I rename to %I', family.name || '_before', family.name || '_before_' || family.next);
         execute format('alter table %I attach partition %I for values from (minvalue) to (%L)',
-                       family.name, family.name || '_before_' || week, family.bound);
+                       family.name, family.name || '_before_' || family.next, family.bound);
     end loop;
 end $$;
