@@ -96,20 +96,18 @@ pub async fn partitions_take_in_what_fell_outside(services: &Services) {
     assert_eq!(wrong(&report), Vec::<&str>::new());
 }
 
-/// A message that was read and one whose recipient answered STOP, both final; they happened so many days ago.
-async fn two_messages(world: &World, database: &Client, days: i32) -> (Customer, Receiver) {
+/// A message that was read and one whose recipient answered STOP, both final, and told.
+async fn two_messages(world: &World, database: &Client) -> (Customer, Receiver) {
     let customer = world.customer().await;
     let receiver = world.receiver(&customer).await;
     let read = customer.accepted("+966500050001").await;
     let stopped = customer.accepted("+966500050050").await;
     world.wait_for_status(&read, &["read"]).await;
     world.wait_for_status(&stopped, &["delivered"]).await;
-    // Four rises and what comes besides of the one, three of the other, and the opt-out.
-    eventually("everything is told", async || (receiver.received().len() == 9).then_some(())).await;
     let of_account = format!("account_id = {}", customer.account);
+    wait_for_count(database, &format!("select count(*) from suppressions where {of_account}"), 1).await;
     let open = format!("select count(*) from webhook_deliveries where due_at is not null and {of_account}");
     wait_for_count(database, &open, 0).await;
-    past::age(database, customer.account_id, days).await;
     (customer, receiver)
 }
 
@@ -118,13 +116,23 @@ async fn two_messages(world: &World, database: &Client, days: i32) -> (Customer,
 pub async fn partitions_of_texts_go_before_those_of_rows(services: &Services) {
     let world = World::new(services).await;
     let database = world.database().await;
-    past::partitions(&database).await;
     let processes = world.start_all().await;
+    // The rows of the last of them are too old.
+    let ages = [0, 40, 100, 220];
     let mut customers = Vec::new();
-    for days in [0, 40, 100, 220] {
-        customers.push(two_messages(&world, &database, days).await);
+    for _ in ages {
+        customers.push(two_messages(&world, &database).await);
     }
     drop(processes);
+    past::partitions(&database, 8, 8).await;
+    for (days, (customer, _)) in ages.into_iter().zip(&customers) {
+        past::age(&database, customer.account_id, days).await;
+    }
+    let young = format!("where account_id <> {}", customers[3].0.account);
+    let mut kept = Vec::new();
+    for table in FAMILIES.iter().filter(|table| **table != "message_texts") {
+        kept.push((table, count(&database, &format!("select count(*) from {table} {young}")).await));
+    }
     assert_eq!(count(&database, "select count(*) from message_texts").await, 8);
     assert!(
         count(&database, "select count(*) from message_texts_default").await > 0,
@@ -133,11 +141,9 @@ pub async fn partitions_of_texts_go_before_those_of_rows(services: &Services) {
 
     let sweep = world.start(Binary::Sweep).await;
     wait_for_count(&database, "select count(*) from message_texts", 2).await;
-    for (table, rows) in [("messages", 6), ("attempts", 6), ("policy_log", 6), ("events", 27)] {
+    for (table, rows) in kept {
         wait_for_count(&database, &format!("select count(*) from {table}"), rows).await;
-    }
-    for table in ["webhook_deliveries", "webhook_attempts"] {
-        wait_for_count(&database, &format!("select count(*) from {table}"), 27).await;
+        assert_eq!(count(&database, &format!("select count(*) from {table} {young}")).await, rows, "{table}");
     }
     wait_for_count(&database, "select count(*) from events where message_text is not null", 1).await;
     let words =
@@ -153,14 +159,14 @@ pub async fn partitions_of_texts_go_before_those_of_rows(services: &Services) {
 pub async fn partitions_with_something_open_are_kept(services: &Services) {
     let world = World::new(services).await;
     let database = world.database().await;
-    past::partitions(&database).await;
     let processes = world.start_all().await;
-    let (customer, _receiver) = two_messages(&world, &database, 220).await;
+    let (customer, _receiver) = two_messages(&world, &database).await;
     drop(processes);
+    past::partitions(&database, 8, 8).await;
+    past::age(&database, customer.account_id, 220).await;
     let of_account = format!("where account_id = {}", customer.account);
     let open = format!("update messages set due_at = now() + interval '1 day' {of_account}");
     database.execute(&open, &[]).await.expect("it can be changed");
-    let before = partitions(&database, "messages").await;
 
     let sweep = world.start(Binary::Sweep).await;
     eventually("sweep has come to the last table", async || {
@@ -169,8 +175,10 @@ pub async fn partitions_with_something_open_are_kept(services: &Services) {
         kept.next_back().is_some_and(|line| line.contains("policy_log_")).then_some(())
     })
     .await;
-    assert_eq!(partitions(&database, "messages").await, before);
-    assert_eq!(count(&database, &format!("select count(*) from message_texts {of_account}")).await, 2);
+    for (table, rows) in [("messages", 2), ("message_texts", 2), ("attempts", 2), ("policy_log", 2)] {
+        let sql = format!("select count(*) from {table} {of_account}");
+        assert_eq!(count(&database, &sql).await, rows, "{table}");
+    }
     drop(sweep);
 
     let ended = format!("update messages set due_at = null {of_account}");
@@ -202,7 +210,7 @@ async fn all_have_left(database: &Client) {
 pub async fn partitions_of_the_past_are_left_alone(services: &Services) {
     let world = World::new(services).await;
     let filling = world.database().await;
-    past::partitions(&filling).await;
+    past::partitions(&filling, 5, 3).await;
     past::crowd(&filling, 20_000).await;
     drop(filling);
     let database = connect(&world.database_url).await;
@@ -224,7 +232,7 @@ pub async fn partitions_of_the_past_are_left_alone(services: &Services) {
         let told = ends.map(|kind| receiver.events(kind).len());
         let failed =
             receiver.events("message.status_updated").iter().any(|event| event["status"] == "failed");
-        (told == [2, 4, 1] && failed).then_some(())
+        (told[0] == 2 && told[1] >= 2 && told[2] == 1 && failed).then_some(())
     })
     .await;
     for process in &processes {
@@ -235,7 +243,7 @@ pub async fn partitions_of_the_past_are_left_alone(services: &Services) {
     }
     all_have_left(&database).await;
     let after = scans(&database).await;
-    assert!(after["messages_default"].1 >= 0 && after.len() >= 60, "{after:?}");
+    assert!(after.len() >= 56 && after.len() == before.len(), "{after:?}");
     for (partition, (whole, by_key)) in after {
         let (whole_before, by_key_before) = before[&partition];
         assert_eq!(whole, whole_before, "{partition} was read as a whole");

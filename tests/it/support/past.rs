@@ -2,8 +2,8 @@
 
 use tokio_postgres::Client;
 
-/// Makes the partitions of the past: the last eight months, and the last eight weeks of texts.
-pub async fn partitions(database: &Client) {
+/// Makes the partitions of the past: of so many months, and so many weeks of texts.
+pub async fn partitions(database: &Client, months: u32, weeks: u32) {
     let sql = "do $$
         declare
             family record;
@@ -16,10 +16,11 @@ pub async fn partitions(database: &Client) {
                 from (select name, name = 'policy_log' as by_time,
                              case name when 'message_texts' then interval '1 week' else interval '1 month' end as length,
                              case name when 'message_texts' then 'week' else 'month' end as unit,
+                             case name when 'message_texts' then WEEKS else MONTHS end as number,
                              case name when 'message_texts' then '_IYYY\"w\"IW' else '_YYYY\"m\"MM' end as form
                       from unnest(array['messages', 'message_texts', 'attempts', 'events', 'policy_log',
                                         'webhook_deliveries', 'webhook_attempts']) as name) p
-                cross join generate_series(date_trunc(p.unit, now()) - 8 * p.length,
+                cross join generate_series(date_trunc(p.unit, now()) - p.number * p.length,
                                            date_trunc(p.unit, now()) - p.length, p.length) as starts
             loop
                 select array_to_string(reloptions, ', ') into settings
@@ -30,7 +31,8 @@ pub async fn partitions(database: &Client) {
                                family.name, family.partition, family.least, family.bound);
             end loop;
         end $$";
-    database.batch_execute(sql).await.expect("partitions can be made");
+    let sql = sql.replace("MONTHS", &months.to_string()).replace("WEEKS", &weeks.to_string());
+    database.batch_execute(&sql).await.expect("partitions can be made");
 }
 
 /// Moves everything that happened to an account's messages so many days back, ids included.
@@ -62,20 +64,22 @@ pub async fn age(database: &Client, account_id: i64, days: i32) {
     database.batch_execute(&sql).await.expect("rows can be aged");
 }
 
-/// Fills the tables with the finished messages of the last five months, that many, of twenty accounts that are nobody's.
+/// Fills the tables with the finished messages of the last five months, that many, of twenty accounts that are nobody's; the
+/// texts are those of the last three weeks.
 pub async fn crowd(database: &Client, messages: i32) {
     let sql = "
         create function pg_temp.id_at(at timestamptz) returns uuid language sql volatile as $$
             select (left(first_id_of(at)::text, 14) || right(gen_random_uuid()::text, 22))::uuid $$;
         create temp table crowd as
             select 1000 + n % 20 as account_id, pg_temp.id_at(at) as message_id, pg_temp.id_at(at) as event_id, at, n
-            from (select n, now() - n * interval '150 days' / COUNT as at from generate_series(1, COUNT) n) moments;
+            from (select n, now() - n * (now() - date_trunc('month', now()) + interval '5 months') / COUNT as at
+                  from generate_series(1, COUNT) n) moments;
         insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, status, sequence, attempts,
                 calls, expires_at, provider_message_id, reached_provider, quota_day, quota_month, request_id, created_at)
             select account_id, message_id, n, 'shop-main', 'transactional', 'standard', '9665' || (10000000 + n), 'read', 1, 1, 1,
                    at, 'wamid.CROWD' || n, true, at, date_trunc('month', at), 'crowd', at from crowd;
         insert into message_texts (account_id, message_id, body)
-            select account_id, message_id, 'Your order is ready.' from crowd where at > now() - interval '20 days';
+            select account_id, message_id, 'Your order is ready.' from crowd where at > date_trunc('week', now()) - interval '3 weeks';
         insert into attempts (account_id, message_id, attempt, started_at, finished_at, outcome, provider_message_id)
             select account_id, message_id, 1, at, at, 'accepted', 'wamid.CROWD' || n from crowd;
         insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status, sequence)
