@@ -61,6 +61,7 @@ pub(super) struct LaneWorker {
 pub(super) struct Waiting {
     pub(super) key: MessageKey,
     pub(super) token: Uuid,
+    instance_id: String,
     place: Place,
 }
 
@@ -171,12 +172,13 @@ impl LaneWorker {
         let Some(claimed) = claimed else { return false };
         let now = Instant::now();
         let mut over = Vec::new();
-        for Claimed { key, step, request_id } in claimed {
+        for Claimed { key, step, request_id, instance_id } in claimed {
             let Some(place) = places.remove(&key) else { continue };
             match step {
                 Step::Attempt(wait) => {
                     self.arrivals += 1;
-                    self.waiting.insert((now + wait, self.arrivals), Waiting { key, token, place });
+                    self.waiting
+                        .insert((now + wait, self.arrivals), Waiting { key, token, instance_id, place });
                 }
                 Step::Expire => over.push((ended(key, token, Next::Expired, "message_expired"), place)),
                 Step::NeedTemplate => {
@@ -212,7 +214,10 @@ impl LaneWorker {
         let (keys, tokens): (Vec<MessageKey>, Vec<Uuid>) =
             due.iter().map(|(waiting, _)| (waiting.key, waiting.token)).unzip();
         let lease = self.caller.lease();
-        let begun = async { delivery::begin(&self.pool.get().await?, &keys, &tokens, lease).await };
+        let begun = async {
+            let instances: Vec<&str> = due.iter().map(|(waiting, _)| waiting.instance_id.as_str()).collect();
+            delivery::begin(&self.pool.get().await?, &keys, (&tokens, &instances), lease).await
+        };
         match begun.await {
             Ok((begun, owed)) => {
                 self.caller.tell(self.publisher.clone(), owed);

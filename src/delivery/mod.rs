@@ -55,17 +55,19 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let (outcomes, recorded) = mpsc::channel(UNRECORDED);
     let recorder = Recorder::new(parts.pool.clone(), publisher.clone());
     let recording = tokio::spawn(recorder.run(recorded));
+    // One-time codes have their own places: a full standard lane cannot take them.
+    let places = parts.config.deliver_concurrency;
+    let codes = places.div_ceil(4);
+    // Fewer would close connections, and open them again with all their handshakes, whenever many calls end at once.
     let settings =
-        ClientSettings { call_timeout: parts.config.provider_timeout, ..ClientSettings::default() };
+        ClientSettings { call_timeout: parts.config.provider_timeout, idle_connections: places + codes };
     let adapters = Adapters::new(&settings).map_err(|error| StartError::Refused(error.to_string()))?;
     let calls = TaskTracker::new();
     let caller = Arc::new(Caller::new(&parts, adapters, outcomes, calls.clone()));
 
     let hurry = drained(&parts.stop);
-    // One-time codes have their own places: a full standard lane cannot take them.
-    let places = parts.config.deliver_concurrency;
     let lane = |lane, places| LaneWorker::new(&parts, publisher.clone(), Arc::clone(&caller), (lane, places));
-    let (priority, standard) = (lane(Lane::Priority, places.div_ceil(4)), lane(Lane::Standard, places));
+    let (priority, standard) = (lane(Lane::Priority, codes), lane(Lane::Standard, places));
     let lanes = async { tokio::join!(priority.run(), standard.run()) };
     let recorder = [recording.abort_handle()];
     let Some((priority, standard)) = process::unless_ended(lanes, &recorder, &parts.stop).await else {

@@ -23,7 +23,7 @@ macro_rules! unwanted {
             $message,
             ".purpose <> 'authentication') and ",
             in_force!(),
-            "))"
+            " offset 0))"
         )
     };
 }
@@ -42,7 +42,7 @@ macro_rules! outdated {
             $message,
             ".recipient and s.scope = 'all' and s.source = 'inbound' and ",
             in_force!(),
-            "))"
+            " offset 0))"
         )
     };
 }

@@ -54,6 +54,7 @@ mod partitions_before;
 mod precedence;
 mod prefer_wait;
 mod quota;
+mod reads;
 mod restore;
 mod sandbox;
 mod schema;
@@ -226,6 +227,7 @@ fn main() {
         guard_answers::a_key_refused_all_the_time_is_slowed,
         guard_answers::changes_are_heeded_without_notices,
         guard_verdicts::verdicts_of_a_thousand_mixed_requests,
+        reads::reads_do_not_grow_with_the_tables,
         quota::quota_of_a_day_is_exact_across_processes,
         quota::quota_of_a_month_is_exact_across_processes,
         quota::quota_rolls_over_at_the_accounts_midnight,

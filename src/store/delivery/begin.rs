@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{columns, key, millis};
@@ -55,14 +56,17 @@ with begun as (
         sequence = m.sequence + case when m.status = 'queued' then 1 else 0 end,
         due_at = now() + $4::int8 * interval '1 millisecond',
         not_before = null, slot_at = null, pair_reserved = false, updated_at = now()
-    from unnest($1::int8[], $2::uuid[], $3::uuid[], $5::uuid[]) as k(account_id, message_id, token, event_id), instances n, message_texts t
-    where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $6 and $7 and m.lease = k.token and not m.in_flight
+    -- The instance is looked up by its whole key, whichever is looked up first: an account may have thousands.
+    from unnest($1::int8[], $2::uuid[], $3::uuid[], $5::uuid[], $6::text[])
+         as k(account_id, message_id, token, event_id, instance_id), instances n, message_texts t
+    where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $7 and $8
+      and m.lease = k.token and not m.in_flight
       and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent))
       and m.due_at > now() and m.expires_at > now()
       -- A slot that has long passed was waited out behind a slow provider: calling now would be a burst.
       and m.slot_at > now() - interval '3 seconds'
-      and t.account_id = k.account_id and t.message_id = k.message_id and t.message_id between $6 and $7
-      and n.account_id = m.account_id and n.instance_id = m.instance_id
+      and t.account_id = k.account_id and t.message_id = k.message_id and t.message_id between $7 and $8
+      and m.instance_id = k.instance_id and n.account_id = k.account_id and n.instance_id = k.instance_id
       and n.paused_at is null and (n.connection = 'open' or n.probe = m.message_id) and (n.hold_until is null or n.hold_until <= now())
       and coalesce(case when m.free_text then n.texts_hold_until else n.templates_hold_until end <= now(), true)
       and not ",
@@ -103,21 +107,22 @@ from owed"
 
 /// Begins the calls of claimed messages: the attempt is on record before the provider is called. Those that may not be
 /// attempted any more (lease ended, opted out, canceled, instance paused) are not among the answers. `lease` must outlast
-/// the call. Also gives the webhook deliveries that are owed now.
+/// the call; `instances` are those the claim named. Also gives the webhook deliveries that are owed now.
 ///
 /// # Errors
 /// [`StoreError`]; after a timeout the calls may be on record as begun, and end as unknown.
 pub async fn begin(
     db: &impl Db,
     keys: &[MessageKey],
-    tokens: &[Uuid],
+    (tokens, instances): (&[Uuid], &[&str]),
     lease: Duration,
 ) -> Result<(Vec<Begun>, Vec<DeliveryKey>), StoreError> {
     let (accounts, messages) = columns(keys);
     let events: Vec<Uuid> = keys.iter().map(|_| Uuid::now_v7()).collect();
     let (least, greatest) = span(&messages);
-    let rows =
-        db.query(BEGIN, &[&accounts, &messages, &tokens, &millis(lease), &events, &least, &greatest]).await?;
+    let params: [&(dyn ToSql + Sync); 8] =
+        [&accounts, &messages, &tokens, &millis(lease), &events, &instances, &least, &greatest];
+    let rows = db.query(BEGIN, &params).await?;
     let mut begun = Vec::with_capacity(rows.len());
     let mut owed = Vec::new();
     for row in &rows {

@@ -21,6 +21,8 @@ pub struct Claimed {
     pub step: Step,
     /// The request that caused it.
     pub request_id: String,
+    /// The instance that sends it.
+    pub instance_id: String,
 }
 
 /// What the claim decided.
@@ -85,13 +87,21 @@ with candidates as materialized (
         do update set next_at = greatest(r.next_at, now()) + (excluded.next_at - now())
     returning account_id, instance_id, recipient, next_at
 ), paired as materialized (
-    select f.account_id, f.instance_id, f.message_id, f.lane, f.interval_us, f.burst, f.pair_reserved as again,
-           p.next_at - (count(*) over pair - row_number() over (pair order by f.message_id)
-                        + $6::int8) * $5::int8 * interval '1 microsecond' as pair_at
-    from facts f left join pairs p on p.account_id = f.account_id and p.instance_id = f.instance_id
-                                  and p.recipient = f.recipient and not f.pair_reserved
-    where f.step = 'pace'
-    window pair as (partition by f.account_id, f.instance_id, f.recipient, f.pair_reserved)
+    -- Each pair's schedule reaches its messages by a window: what was just written has no index to join it by, and there
+    -- are as many pairs as messages.
+    select account_id, instance_id, message_id, lane, interval_us, burst, again,
+           pair_next - (pair_messages - place + $6::int8) * $5::int8 * interval '1 microsecond' as pair_at
+    from (
+        select u.*, max(next_at) over pair as pair_next, count(message_id) over pair as pair_messages,
+               row_number() over (pair order by message_id) as place
+        from (
+            select account_id, instance_id, recipient, pair_reserved as again, message_id, lane, interval_us, burst,
+                   null::timestamptz as next_at
+            from facts where step = 'pace'
+            union all
+            select account_id, instance_id, recipient, false, null, null, null, null, next_at from pairs) u
+        window pair as (partition by account_id, instance_id, recipient, again)) w
+    where message_id is not null
 ), schedules as materialized (
     select i.account_id, i.instance_id, greatest(real.next_at, now()) as real_at, greatest(later.next_at, now()) as later_at
     from (select distinct account_id, instance_id from paired where coalesce(pair_at, now()) <= now() order by 1, 2) i
@@ -100,12 +110,19 @@ with candidates as materialized (
     cross join lateral (select next_at from pacing g where g.account_id = i.account_id
         and g.instance_id = i.instance_id and g.lane = 'standard' for update) later
 ), ranked as (
-    select p.*, s.real_at, s.later_at, p.interval_us * interval '1 microsecond' as step_time,
-           row_number() over (partition by p.account_id, p.instance_id
-                              order by p.lane, not p.again, p.message_id) - 1 as place
-    from paired p
-    join schedules s on s.account_id = p.account_id and s.instance_id = p.instance_id
-    where coalesce(p.pair_at, now()) <= now()
+    select w.*, interval_us * interval '1 microsecond' as step_time
+    from (
+        select account_id, instance_id, message_id, lane, interval_us, burst, again,
+               max(real_at) over sender as real_at, max(later_at) over sender as later_at,
+               row_number() over (sender order by lane, not again, message_id) - 1 as place
+        from (
+            select account_id, instance_id, message_id, lane, interval_us, burst, again,
+                   null::timestamptz as real_at, null::timestamptz as later_at
+            from paired where coalesce(pair_at, now()) <= now()
+            union all
+            select account_id, instance_id, null, null, null, null, null, real_at, later_at from schedules) u
+        window sender as (partition by account_id, instance_id)) w
+    where message_id is not null and real_at is not null
 ), placed as (
     select r.*, greatest(now(), real_at + (place - (burst - 1)) * step_time) as slot
     from ranked r
@@ -165,7 +182,7 @@ update messages m set
 from steps s
 where m.account_id = s.account_id and m.message_id = s.message_id and m.message_id between $10 and $11
 returning m.account_id, m.message_id, s.step, m.request_id,
-          greatest(0, extract(epoch from s.slot_at - now()) * 1000)::int8 as wait_ms"
+          greatest(0, extract(epoch from s.slot_at - now()) * 1000)::int8 as wait_ms, m.instance_id"
 );
 
 /// Claims those of the messages that may be attempted now, for `lease`, and reserves their pacing slots. Messages that
@@ -214,7 +231,7 @@ fn claimed(row: &Row) -> Option<Claimed> {
         "need_template" => Step::NeedTemplate,
         _ => return None,
     };
-    Some(Claimed { key: key(row), step, request_id: row.get(3) })
+    Some(Claimed { key: key(row), step, request_id: row.get(3), instance_id: row.get(5) })
 }
 
 /// Gives claimed messages back whose calls were not begun, each with the token it was claimed under: they are due at

@@ -1,0 +1,82 @@
+//! What a message reads of a table does not grow with the table, even if it was small when the processes started.
+
+use tokio_postgres::Client;
+
+use crate::support::eventually;
+use crate::support::process::Binary;
+use crate::support::provider::Provider;
+use crate::support::services::Services;
+use crate::support::world::{Customer, World, answer};
+
+/// Messages before the tables grow: Postgres has settled on its plans then.
+const BEFORE: i64 = 10;
+/// Messages afterwards.
+const AFTER: i64 = 20;
+/// By how many rows each table grows.
+const ROWS: i64 = 3_000;
+/// The most rows of one table that the messages afterwards may read together; reading it once would be more.
+const MOST: i64 = 1_000;
+
+/// Sends to as many people of the team, each with an idempotency key, and waits until all were called.
+async fn send(customer: &Customer, provider: &Provider, people: std::ops::Range<i64>) {
+    let last = usize::try_from(people.end).expect("a count");
+    for n in people {
+        let mut body = customer.message(&format!("+96650{n:03}0003"));
+        body["message_purpose"] = "internal_team".into();
+        let sent = answer(customer.request(&body).header("idempotency-key", format!("key-{n}"))).await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+    }
+    eventually("all are called", async || (provider.calls().len() == last).then_some(())).await;
+}
+
+/// Rows read by index, and rows added, of a table so far. Processes tell the database of it some seconds late.
+async fn counts(database: &Client, table: &str) -> (i64, i64) {
+    let sql = "select sum(idx_tup_fetch)::int8, sum(n_tup_ins)::int8 from pg_stat_user_tables
+        where relname = $1 or relid in (select inhrelid from pg_inherits where inhparent = $1::text::regclass)";
+    let row = database.query_one(sql, &[&table]).await.expect("the table is known");
+    (row.get::<_, Option<i64>>(0).unwrap_or(0), row.get(1))
+}
+
+async fn grow(database: &Client, account: &str) {
+    let sql = format!(
+        "insert into idempotency_keys (account_id, key, body_hash, message_id, log_id)
+             select {account}, 'old-' || n, '', gen_random_uuid(), 0 from generate_series(1, {ROWS}) n;
+         insert into internal_numbers (account_id, recipient)
+             select {account}, '96650000' || 10000 + n from generate_series(1, {ROWS}) n;
+         insert into instances (account_id, instance_id, name, provider, base_url, interval_us)
+             select {account}, 'other-' || n, 'Other', 'sandbox', 'http://127.0.0.1:1', 1 from generate_series(1, {ROWS}) n;"
+    );
+    database.batch_execute(&sql).await.expect("the rows fit");
+}
+
+/// An account with thousands of instances, idempotency keys and people of its team.
+pub async fn reads_do_not_grow_with_the_tables(services: &Services) {
+    const TABLES: [&str; 3] = ["idempotency_keys", "internal_numbers", "instances"];
+    let world = World::new(services).await;
+    let _processes = [world.start(Binary::Gateway).await, world.start(Binary::Deliver).await];
+    let provider = Provider::start().await;
+    let customer = provider.instance(&world, &world.customer().await, "main").await;
+    let database = world.database().await;
+    send(&customer, &provider, 0..BEFORE).await;
+    grow(&database, &customer.account).await;
+    // What was read until now is told once what was written is.
+    let told = async |added: i64, messages: i64| {
+        eventually("the statistics are complete", async || {
+            let keys = counts(&database, "idempotency_keys").await.1;
+            let attempts = counts(&database, "attempts").await.1;
+            (keys >= added && attempts >= messages).then_some(())
+        })
+        .await;
+    };
+    told(BEFORE + ROWS, BEFORE).await;
+    let mut before = Vec::new();
+    for table in TABLES {
+        before.push(counts(&database, table).await.0);
+    }
+    send(&customer, &provider, BEFORE..BEFORE + AFTER).await;
+    told(BEFORE + ROWS + AFTER, BEFORE + AFTER).await;
+    for (table, before) in TABLES.iter().zip(before) {
+        let read = counts(&database, table).await.0 - before;
+        assert!(read < MOST, "{read} rows of {table} were read for {AFTER} messages");
+    }
+}
