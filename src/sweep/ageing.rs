@@ -1,6 +1,6 @@
 //! Makes the partitions of the time to come, and drops those that are older than anybody wants them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -11,9 +11,10 @@ use crate::store::partitions::{self, FAMILIES, Family, Retired};
 use crate::store::{Pool, StoreError};
 use crate::wiring::Parts;
 
-/// From one look to the next. What could not be done because a table was in use is tried again then.
+/// From one look to the next, and to the next where something could not be done because a table was in use.
 const PAUSE: Duration = Duration::from_secs(600);
-/// Partitions of a table dropped in one go: who shortens what is kept has them dropped over a few hours.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Partitions of a table dropped in one go: who shortens what is kept has them dropped over some minutes.
 const DROPPED: usize = 8;
 /// Rows removed in one statement, and statements in one go.
 const REMOVED: i64 = 2_000;
@@ -36,82 +37,97 @@ impl Ageing {
 
     /// Looks until told to stop; what is broken off is done the next time.
     pub(super) async fn run(&self) {
-        rounds(&self.stop, PAUSE, "looking at partitions", async || self.round().await.map(|()| false)).await;
+        let mut complete: Option<Instant> = None;
+        let look = async || {
+            if complete.is_none_or(|at| at.elapsed() >= PAUSE) && self.round().await? {
+                complete = Some(Instant::now());
+            }
+            Ok(false)
+        };
+        rounds(&self.stop, AGAIN, "looking at partitions", look).await;
     }
 
-    /// One table's failure does not keep the others.
-    async fn round(&self) -> Result<(), StoreError> {
+    /// Does what time asks for; `false` if something is left. One table's failure does not keep the others.
+    async fn round(&self) -> Result<bool, StoreError> {
         let now = self.pool.now().await?;
+        let mut complete = true;
         for family in &FAMILIES {
-            done("partitions are not made", family, self.make(family, now).await);
-            done("partitions are not closed", family, self.close(family, now).await);
+            complete &= done("partitions are not made", family, self.make(family, now).await);
+            complete &= done("partitions are not closed", family, self.close(family, now).await);
         }
         for (texts, days) in [(true, self.keep_texts_days), (false, self.keep_rows_days)] {
             let until = back(now, days);
             for family in partitions::families(texts) {
-                done("partitions are not dropped", family, self.drop_old(family, until).await);
-                done("old rows are not removed", family, self.remove_outside(family, until).await);
+                complete &= done("partitions are not dropped", family, self.drop_old(family, until).await);
+                complete &=
+                    done("old rows are not removed", family, self.remove_outside(family, until).await);
             }
         }
-        self.forget_words(back(now, self.keep_texts_days)).await
+        self.forget_words(back(now, self.keep_texts_days)).await?;
+        Ok(complete)
     }
 
-    async fn make(&self, family: &Family, now: Timestamp) -> Result<(), StoreError> {
+    async fn make(&self, family: &Family, now: Timestamp) -> Result<bool, StoreError> {
         let missing = partitions::missing(&self.pool.get().await?, family, now).await?;
         for period in missing {
             let mut session = self.pool.get().await?;
             let transaction = session.begin().await?;
-            if partitions::make(&transaction, family, period).await? {
-                transaction.commit().await?;
-                info!(table = family.table, %period, "a partition was made");
+            if !partitions::make(&transaction, family, period).await? {
+                return Ok(false);
             }
+            transaction.commit().await?;
+            info!(table = family.table, %period, "a partition was made");
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn close(&self, family: &Family, now: Timestamp) -> Result<(), StoreError> {
+    async fn close(&self, family: &Family, now: Timestamp) -> Result<bool, StoreError> {
         let over = partitions::unclosed(&self.pool.get().await?, family, now).await?;
         for partition in over {
             let mut session = self.pool.get().await?;
             let transaction = session.begin().await?;
-            if partitions::close(&transaction, &partition).await? {
-                transaction.commit().await?;
+            if !partitions::close(&transaction, &partition).await? {
+                return Ok(false);
             }
+            transaction.commit().await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// One partition in each transaction, so that the table is free between them.
-    async fn drop_old(&self, family: &Family, until: Timestamp) -> Result<(), StoreError> {
+    async fn drop_old(&self, family: &Family, until: Timestamp) -> Result<bool, StoreError> {
         for _ in 0..DROPPED {
             let mut session = self.pool.get().await?;
             let transaction = session.begin().await?;
-            match partitions::drop_oldest(&transaction, family, until).await? {
+            let retired = partitions::drop_oldest(&transaction, family, until).await?;
+            // Also where nothing was dropped: the locks are given back before anything else is tried.
+            transaction.commit().await?;
+            match retired {
                 Retired::Dropped(partition) => {
-                    transaction.commit().await?;
                     info!(partition, "was dropped: all of it is older than it is to be kept");
                 }
                 Retired::Open(partition) => {
                     warn!(partition, "is kept although it is old: something of its time is not final");
-                    return Ok(());
+                    return Ok(true);
                 }
-                Retired::Nothing => return Ok(()),
+                Retired::Nothing => return Ok(true),
+                Retired::Busy => return Ok(false),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
-    async fn remove_outside(&self, family: &Family, until: Timestamp) -> Result<(), StoreError> {
+    async fn remove_outside(&self, family: &Family, until: Timestamp) -> Result<bool, StoreError> {
         for _ in 0..REMOVALS {
             let mut session = self.pool.get().await?;
             let transaction = session.begin().await?;
             let removed = partitions::forget_outside(&transaction, family, until, REMOVED).await?;
             transaction.commit().await?;
             if removed < REMOVED.cast_unsigned() {
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn forget_words(&self, until: Timestamp) -> Result<(), StoreError> {
@@ -130,8 +146,10 @@ fn back(now: Timestamp, days: i32) -> Timestamp {
     now.saturating_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn done(what: &'static str, family: &Family, outcome: Result<(), StoreError>) {
-    if let Err(error) = outcome {
-        warn!(table = family.table, %error, "{what}: tried again in a while");
-    }
+/// Whether all of it was done.
+fn done(what: &'static str, family: &Family, outcome: Result<bool, StoreError>) -> bool {
+    outcome.unwrap_or_else(|error| {
+        warn!(table = family.table, %error, "{what}: tried again in a moment");
+        false
+    })
 }

@@ -13,8 +13,10 @@ pub enum Retired {
     Dropped(String),
     /// Something from its time, or from before, is not final.
     Open(String),
-    /// None is old enough, or somebody else is just changing the schema.
+    /// None is old enough.
     Nothing,
+    /// Somebody else is just changing the schema, and nothing was done.
+    Busy,
 }
 
 /// Drops the table's oldest partition where all of it is from before `until`, and nothing from before its end waits for
@@ -28,7 +30,7 @@ pub async fn drop_oldest(
     until: Timestamp,
 ) -> Result<Retired, StoreError> {
     if !migrations::nobody_else(transaction).await? {
-        return Ok(Retired::Nothing);
+        return Ok(Retired::Busy);
     }
     let oldest = partitions(transaction, family).await?.into_iter().next();
     let Some((oldest, _)) = oldest.filter(|(oldest, _)| oldest.ends <= until) else {
