@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::broker::Publisher;
+use crate::broker::{self, Publisher};
 use crate::guard::Guard;
 use crate::guard::batch::CodeLimits;
 use crate::guard::directory::Directory;
@@ -32,7 +32,8 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let publisher = Publisher::start(&parts.nodes, &parts.topology, closing.clone()).await?;
     let listener = wiring::listen(parts.config.listen).await?;
     // The broker is not among the checks: without it sends are still accepted.
-    wiring::serve_ops(&parts, Vec::<(&'static str, ops::Check)>::new()).await?;
+    let tables = [intake::METRICS, callbacks::METRICS, broker::METRICS];
+    wiring::serve_ops(&parts, "gateway", Vec::<(&'static str, ops::Check)>::new(), &tables).await?;
 
     let directory = Directory::new(parts.pool.clone(), parts.config.cache_ttl);
     let following = directory.clone().follow(parts.config.database_url.clone(), parts.stop.clone());

@@ -10,8 +10,13 @@ use tracing::info;
 use crate::broker::{BrokerError, Nodes, Topology};
 use crate::config::{self, Config, ConfigError, LogConfig};
 use crate::runtime::clock::Clock;
+use crate::runtime::metrics::{Exposition, Metric};
 use crate::runtime::{logging, ops, process, retry};
-use crate::store::{Pool, StoreError, migrations};
+use crate::store::{self, Pool, StoreError, migrations};
+
+/// What every process tells of itself.
+const METRICS: &[Metric] =
+    &[Metric::gauge("gatepost_build_info", "1, with the process's kind and version as labels")];
 
 /// Why a process did not start.
 #[derive(Debug, thiserror::Error)]
@@ -101,11 +106,17 @@ pub async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, StartE
     TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
 }
 
-/// Serves health and metrics where an ops listener is set; the database is always among the checks.
+/// Serves health and metrics of this kind of `process` where an ops listener is set; the database is always among the checks
+/// and in the metrics, beside those of `tables`.
 ///
 /// # Errors
 /// [`StartError::Listen`].
-pub async fn serve_ops(parts: &Parts, mut checks: Vec<(&'static str, ops::Check)>) -> Result<(), StartError> {
+pub async fn serve_ops(
+    parts: &Parts,
+    process: &'static str,
+    mut checks: Vec<(&'static str, ops::Check)>,
+    tables: &[&'static [Metric]],
+) -> Result<(), StartError> {
     let Some(address) = parts.config.ops_listen else { return Ok(()) };
     let pool = parts.pool.clone();
     checks.push(ops::check("database", move || {
@@ -113,6 +124,13 @@ pub async fn serve_ops(parts: &Parts, mut checks: Vec<(&'static str, ops::Check)
         async move { pool.problem().await }
     }));
     let listener = listen(address).await?;
-    tokio::spawn(ops::serve(listener, checks, ops::install_metrics(), parts.stop.clone()));
+    let pool = parts.pool.clone();
+    let metrics = Exposition::start(&[&[METRICS, store::METRICS], tables].concat(), move || pool.tell());
+    metrics::gauge!("gatepost_build_info", "process" => process, "version" => env!("CARGO_PKG_VERSION"))
+        .set(1.0);
+    if let Some(metrics) = metrics.clone() {
+        tokio::spawn(metrics.keep_up(parts.stop.clone()));
+    }
+    tokio::spawn(ops::serve(listener, checks, metrics, parts.stop.clone()));
     Ok(())
 }

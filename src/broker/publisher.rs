@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::connection::{ANSWER_TIMEOUT, BrokerError, close, open, open_first};
+use super::metrics;
 use super::nodes::{Nodes, Route};
 use super::topology::{Queue, Topology};
 use crate::domain::job::{self, Kind};
@@ -105,16 +106,21 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`]; the caller's rows carry `due_at`, so a lost job is only late.
     pub async fn publish(&self, queue: Queue, body: &[u8]) -> Result<(), PublishError> {
-        let deadline = Instant::now() + PUBLISH_TIMEOUT;
+        let began = Instant::now();
+        let deadline = began + PUBLISH_TIMEOUT;
         let mut pauses = pauses(LONGEST_PAUSE);
         loop {
             let error = match timeout_at(deadline, self.publish_once(queue, body)).await {
                 Ok(Err(error)) if !matches!(error, PublishError::Away) => error,
-                outcome => return outcome.unwrap_or(Err(PublishError::Timeout)),
+                outcome => {
+                    let outcome = outcome.unwrap_or(Err(PublishError::Timeout));
+                    return outcome.inspect(|()| metrics::confirmed(queue, began.elapsed()));
+                }
             };
             match pauses.next() {
                 Some(pause) if Instant::now() + pause < deadline => {
                     debug!(queue = queue.key(), %error, "publishing again");
+                    metrics::repeated(queue);
                     tokio::time::sleep(pause).await;
                 }
                 _ => return Err(error),
@@ -157,7 +163,7 @@ impl Publisher {
         let jobs = job::encode(kind, ids);
         let published = join_all(jobs.iter().map(|body| self.publish(queue, body))).await;
         for error in published.into_iter().filter_map(Result::err) {
-            metrics::counter!("gatepost_publish_failures_total", "queue" => queue.key()).increment(1);
+            metrics::failed(queue);
             warn!(queue = queue.key(), %error, "not published; their rows say when they are due");
         }
     }

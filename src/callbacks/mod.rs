@@ -7,6 +7,7 @@ mod apply;
 pub mod evolution_payload;
 mod json;
 pub mod meta_payload;
+mod metrics;
 mod receive;
 mod reported_status;
 pub mod signature;
@@ -20,6 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::metrics::METRICS;
 pub use self::reported_status::ReportedStatus;
 use crate::broker::Publisher;
 use crate::config::Hidden;

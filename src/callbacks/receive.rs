@@ -15,10 +15,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tracing::{error, warn};
 
-use super::{Receiver, evolution_payload, first_phone_number, signature};
+use super::{Receiver, evolution_payload, first_phone_number, metrics, signature};
 use crate::domain::refusal::Refusal;
 use crate::runtime::jwt;
 use crate::runtime::secrets::{equal, sha256};
+use crate::runtime::stage::Stage;
 use crate::store::senders::Called;
 use crate::store::{Session, StoreError, callbacks, senders};
 
@@ -66,6 +67,12 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> StatusCode {
+    let answer = take_meta(&receiver, &headers, body).await;
+    metrics::count("meta", answer);
+    answer
+}
+
+async fn take_meta(receiver: &Receiver, headers: &HeaderMap, body: Body) -> StatusCode {
     let secret = receiver.app_secret.as_ref().map_or("", |secret| secret.0.as_str());
     let header = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
     // What cannot be valid is not read, and only so many bodies of strangers are held at once.
@@ -73,7 +80,7 @@ pub(super) async fn receive(
         warn!("refused a callback without a signature");
         return StatusCode::FORBIDDEN;
     }
-    let body = match read(&receiver, body).await {
+    let body = match read(receiver, body).await {
         Ok(body) => body,
         Err(refusal) => return status(&refusal),
     };
@@ -87,7 +94,7 @@ pub(super) async fn receive(
     let store = async |session: Session| {
         callbacks::store_meta(&session, phone_number_id.as_deref(), &hash, &body).await
     };
-    match stored(&receiver, store).await {
+    match stored(receiver, store).await {
         Ok(()) => StatusCode::OK,
         // Meta tries again for days.
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -106,13 +113,15 @@ pub(super) async fn receive_evolution(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match take_evolution(&receiver, &token, &headers, body).await {
+    let response = match take_evolution(&receiver, &token, &headers, body).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => {
             warn!(error = refusal.code(), "refused a callback of Evolution's");
             (status(&refusal), Json(refusal.body())).into_response()
         }
-    }
+    };
+    metrics::count("evolution", response.status());
+    response
 }
 
 async fn take_evolution(
@@ -202,8 +211,9 @@ async fn stored(
         let _turn = receiver.storing.acquire().await;
         store(receiver.pool.get().await?).await
     };
-    let outcome = tokio::time::timeout(STORE_TIMEOUT, in_turn).await;
-    match outcome.unwrap_or(Err(StoreError::Timeout)) {
+    let in_time =
+        async { tokio::time::timeout(STORE_TIMEOUT, in_turn).await.unwrap_or(Err(StoreError::Timeout)) };
+    match Stage::CallbackStore.run(in_time).await {
         Ok(new) => {
             if new {
                 receiver.arrived.notify_one();

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::affected;
 use super::lane::Waiting;
+use super::metrics;
 use super::places::Place;
 use super::recorder::Finished;
 use crate::broker::{Publisher, Queue};
@@ -201,7 +202,8 @@ impl Caller {
             next = ?next,
             "attempted"
         );
-        metrics::counter!("gatepost_attempts_total", "outcome" => name(outcome)).increment(1);
+        let again = matches!(next, Next::Again { .. });
+        metrics::called(message.provider, name(outcome), again, began.elapsed());
         let record = Record {
             key: message.key,
             token,

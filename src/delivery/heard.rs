@@ -9,6 +9,7 @@ use tracing::warn;
 use crate::domain::fair::FairQueue;
 use crate::domain::id::MessageKey;
 use crate::domain::purpose::Lane;
+use crate::runtime::stage::Stage;
 use crate::store::{Pool, StoreError, due};
 
 /// Ids remembered until there is room for their messages.
@@ -73,7 +74,7 @@ impl Heard {
 
     /// Asks the database what is due: whatever was put off, whose publish was lost, or whose worker is no more.
     pub(super) async fn look(&mut self, pool: &Pool, lane: Lane) {
-        let due = self.due(pool, lane).await;
+        let due = Stage::Look.run(self.due(pool, lane)).await;
         self.next_look = Instant::now() + LOOK;
         match due {
             Ok((keys, more)) => {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::call::Caller;
 use super::heard::Heard;
+use super::metrics;
 use super::places::{Place, Places};
 use crate::broker::{Consumer, Job, Nodes, Publisher, Queue, Topology};
 use crate::domain::effect::NEEDS_TEMPLATE;
@@ -21,6 +22,7 @@ use crate::domain::job::{self, Kind};
 use crate::domain::purpose::Lane;
 use crate::domain::retry::Next;
 use crate::runtime::retry::until_ok;
+use crate::runtime::stage::Stage;
 use crate::store::delivery::{self, Claimed, Step};
 use crate::store::outcomes::Record;
 use crate::store::{Pool, StoreError};
@@ -63,6 +65,8 @@ pub(super) struct Waiting {
     pub(super) token: Uuid,
     instance_id: String,
     place: Place,
+    /// Since its acceptance, when it was claimed, and when that was.
+    age: (Duration, Instant),
 }
 
 impl LaneWorker {
@@ -111,6 +115,7 @@ impl LaneWorker {
             if claimed || begun {
                 continue;
             }
+            metrics::in_flight(self.lane, self.calls.taken());
             let next_slot = self.waiting.keys().next().map(|(at, _)| *at);
             tokio::select! {
                 biased;
@@ -143,7 +148,7 @@ impl LaneWorker {
                 }
                 Err(error) => {
                     warn!(%error, "parked a job");
-                    metrics::counter!("gatepost_parked_jobs_total").increment(1);
+                    metrics::parked();
                     self.acknowledging.spawn(job.park());
                 }
             }
@@ -165,21 +170,25 @@ impl LaneWorker {
         let keys: Vec<MessageKey> = places.keys().copied().collect();
         let (pool, lease) = (&self.pool, self.lease);
         let claimed = until_ok("claim", &self.stop, || async {
-            delivery::claim(&pool.get().await?, &keys, token, lease).await
+            let claim = async { delivery::claim(&pool.get().await?, &keys, token, lease).await };
+            Stage::Claim.run_batch(keys.len(), claim).await
         })
         .await;
         // Told to stop: they are due again, or their lease ends.
         let Some(claimed) = claimed else { return false };
         let now = Instant::now();
         let mut over = Vec::new();
-        for Claimed { key, step, request_id, instance_id } in claimed {
+        for Claimed { key, step, request_id, instance_id, age } in claimed {
+            metrics::claimed(self.lane, &step);
             let Some(place) = places.remove(&key) else { continue };
             match step {
                 Step::Attempt(wait) => {
                     self.arrivals += 1;
-                    self.waiting
-                        .insert((now + wait, self.arrivals), Waiting { key, token, instance_id, place });
+                    let waiting = Waiting { key, token, instance_id, place, age: (age, now) };
+                    self.waiting.insert((now + wait, self.arrivals), waiting);
                 }
+                // Not ours any more.
+                Step::Later(_) | Step::Hold => {}
                 Step::Expire => over.push((ended(key, token, Next::Expired, "message_expired"), place)),
                 Step::NeedTemplate => {
                     tracing::info!(request_id, message_id = %key.message_id, "outside the 24-hour window; not sent");
@@ -218,13 +227,16 @@ impl LaneWorker {
             let instances: Vec<&str> = due.iter().map(|(waiting, _)| waiting.instance_id.as_str()).collect();
             delivery::begin(&self.pool.get().await?, &keys, (&tokens, &instances), lease).await
         };
-        match begun.await {
+        match Stage::Begin.run_batch(keys.len(), begun).await {
             Ok((begun, owed)) => {
                 self.caller.tell(self.publisher.clone(), owed);
                 let mut by_key: BTreeMap<MessageKey, (Waiting, Place)> =
                     due.into_iter().map(|(waiting, call)| (waiting.key, (waiting, call))).collect();
                 for message in begun {
-                    if let Some((Waiting { token, place, .. }, call)) = by_key.remove(&message.key) {
+                    if let Some((Waiting { token, place, age, .. }, call)) = by_key.remove(&message.key) {
+                        if message.call == 1 {
+                            metrics::first_called(self.lane, age.0 + age.1.elapsed());
+                        }
                         self.caller.start(message, token, (place, call));
                     }
                 }

@@ -16,6 +16,7 @@ mod affected;
 mod call;
 mod heard;
 mod lane;
+mod metrics;
 mod places;
 mod recorder;
 
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::broker::Publisher;
+use crate::broker::{self, Publisher};
 use crate::domain::purpose::Lane;
 use crate::providers::ClientSettings;
 use crate::runtime::{ops, process};
@@ -49,8 +50,8 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let closing = CancellationToken::new();
     let publisher = Publisher::start(&parts.nodes, &parts.topology, closing.clone()).await?;
     let checked = publisher.clone();
-    let broker = ops::check("broker", move || std::future::ready(checked.problem()));
-    wiring::serve_ops(&parts, vec![broker]).await?;
+    let connected = ops::check("broker", move || std::future::ready(checked.problem()));
+    wiring::serve_ops(&parts, "deliver", vec![connected], &[metrics::METRICS, broker::METRICS]).await?;
 
     let (outcomes, recorded) = mpsc::channel(UNRECORDED);
     let recorder = Recorder::new(parts.pool.clone(), publisher.clone());

@@ -31,6 +31,11 @@ impl Places {
         entered.then(|| Place { places: self.clone(), account_id })
     }
 
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.change(|shares| shares.taken())
+    }
+
     /// Returns when one was given back since the last time.
     pub(super) async fn freed(&self) {
         self.freed.notified().await;

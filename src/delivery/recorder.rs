@@ -16,6 +16,7 @@ use crate::domain::job::Kind;
 use crate::domain::outcome::Outcome;
 use crate::domain::suspicion::{self, Verdict};
 use crate::runtime::retry::until_ok;
+use crate::runtime::stage::Stage;
 use crate::store::acknowledgements::{self, Taken};
 use crate::store::effects::{self, Concerned};
 use crate::store::outcomes::{self, Record};
@@ -83,7 +84,8 @@ impl Recorder {
         }
         let mut parts = vec![records];
         while let Some(mut part) = parts.pop() {
-            let outcome = until_ok("record", &never, || self.write(&part)).await;
+            let outcome =
+                until_ok("record", &never, || Stage::Record.run_batch(part.len(), self.write(&part))).await;
             match outcome {
                 Some(Ok(owed)) => self.tell(owed),
                 Some(Err(_)) if part.len() > 1 => {

@@ -70,9 +70,9 @@ impl Lane {
     /// Both lanes.
     pub const ALL: [Self; 2] = [Self::Priority, Self::Standard];
 
-    /// The name in queues and in the database.
+    /// The name in queues, in the database and in metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Priority => "priority",
             Self::Standard => "standard",

@@ -19,6 +19,7 @@ use crate::domain::job::Kind;
 use crate::domain::purpose::Lane;
 use crate::domain::refusal::Refusal;
 use crate::guard::batch::{Batch, CodeLimits, Ruling};
+use crate::runtime::stage::Stage;
 use crate::store::acceptance::{self, Draft, Judged};
 use crate::store::{Pool, StoreError};
 
@@ -169,7 +170,7 @@ impl Task {
             }
             let drafts: Vec<Draft> = part.iter().map(|waiting| waiting.draft.clone()).collect();
             let gone = |place: usize| part.get(place).is_some_and(Waiting::is_too_late);
-            match self.decide(&drafts, gone).await {
+            match Stage::Commit.run_batch(drafts.len(), self.decide(&drafts, gone)).await {
                 Ok(Some(verdicts)) => self.conclude(part, verdicts),
                 Ok(None) if opened < OPENINGS => {
                     opened += 1;

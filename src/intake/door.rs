@@ -46,7 +46,9 @@ impl Door {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.door.change(|places| places.leave(self.account_id, self.since.elapsed(), Instant::now()));
+        let held = self.since.elapsed();
+        metrics::histogram!("gatepost_accept_seconds").record(held);
+        self.door.change(|places| places.leave(self.account_id, held, Instant::now()));
     }
 }
 

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod committer;
 mod door;
+mod metrics;
 mod outcomes;
 mod request;
 mod send;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use answer::headers_too_large;
 pub use committer::Committer;
+pub use metrics::METRICS;
 
 use crate::broker::Publisher;
 use crate::guard::Guard;

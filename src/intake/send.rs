@@ -19,6 +19,7 @@ use super::answer::{Refused, finish, json, new_request_id, refused_body, show_al
 use super::authenticate::authenticate;
 use super::committer::Verdict;
 use super::door::Place;
+use super::metrics;
 use super::outcomes::Outcome;
 use super::request::{check_media_type, idempotency_key, preferred_wait, read_body};
 use crate::domain::account::{Allowance, Periods};
@@ -46,6 +47,9 @@ pub(super) async fn send(State(intake): State<Arc<Intake>>, request: Request) ->
     let request_id = new_request_id();
     let (parts, body) = request.into_parts();
     let answered = receive(&intake, &parts, body, request_id.clone()).await;
+    if let Err(refused) = &answered {
+        metrics::count(refused.refusal.code());
+    }
     finish(&request_id, answered)
 }
 
@@ -122,6 +126,7 @@ impl Asking<'_> {
         if first.body_hash != *body_hash {
             return Err(self.reused().await?);
         }
+        metrics::count("replayed");
         let (status, body) =
             first.answer.unwrap_or_else(|| (202, success("queued", first.message_id, first.log_id)));
         let mut response = json(status, body);
@@ -179,6 +184,7 @@ impl Asking<'_> {
     async fn accepted(&self, message_id: Uuid, log_id: i64) -> Response<Body> {
         let account_id = self.asker.key.account.account_id;
         info!(request_id = self.asker.request_id, account_id, %message_id, log_id, "accepted");
+        metrics::count("accepted");
         let queued = json(202, success("queued", message_id, log_id));
         let Some(wait) = self.wait else { return queued };
         let waited = self.intake.outcomes.wait(MessageKey { account_id, message_id }, wait).await;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::routing::get;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::http::{self, Door};
+use super::metrics::Exposition;
 
 /// A question whose answer decides readiness: `None` when all is well, else what is wrong.
 pub type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
@@ -28,7 +29,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 struct Ops {
     checks: Arc<Vec<(&'static str, Check)>>,
-    metrics: Option<PrometheusHandle>,
+    metrics: Option<Exposition>,
 }
 
 /// Makes a named [`Check`] of a closure.
@@ -39,17 +40,11 @@ where
     (name, Arc::new(move || Box::pin(ask())))
 }
 
-/// Collects metrics of this process from now on; `None` where something else already does.
-#[must_use]
-pub fn install_metrics() -> Option<PrometheusHandle> {
-    PrometheusBuilder::new().install_recorder().ok()
-}
-
 /// Serves health and metrics until `stop`.
 pub async fn serve(
     listener: TcpListener,
     checks: Vec<(&'static str, Check)>,
-    metrics: Option<PrometheusHandle>,
+    metrics: Option<Exposition>,
     stop: CancellationToken,
 ) {
     let router = Router::new()
@@ -81,6 +76,7 @@ async fn ready(State(ops): State<Ops>) -> (StatusCode, String) {
     (status, answer)
 }
 
-async fn render(State(ops): State<Ops>) -> String {
-    ops.metrics.map(|metrics| metrics.render()).unwrap_or_default()
+async fn render(State(ops): State<Ops>) -> ([(HeaderName, &'static str); 1], String) {
+    let text = ops.metrics.map(|metrics| metrics.render()).unwrap_or_default();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

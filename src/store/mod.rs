@@ -21,7 +21,9 @@ pub mod idempotency;
 pub mod instances;
 pub mod internal_numbers;
 pub mod look_ups;
+pub mod measures;
 pub mod messages;
+mod metrics;
 pub mod migrations;
 pub mod notices;
 pub mod opt_out_words;
@@ -61,10 +63,11 @@ macro_rules! in_force {
 }
 use in_force;
 
+pub use metrics::METRICS;
 pub use pipeline::{Pipeline, Step};
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, RecyclingMethod, Runtime};
 use jiff::Timestamp;
@@ -90,7 +93,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// sequential scan for the life of the process, so the planner is told to use the indexes there are from the start. A statement
 /// on partitions takes longer to plan than to run, so it is planned once, and finds its partitions each time it runs.
 const SESSION_OPTIONS: &str = "-c statement_timeout=3000 -c idle_in_transaction_session_timeout=2000 -c lock_timeout=2500 \
-     -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan -c jit=off -c timezone=UTC";
+     -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off \
+     -c plan_cache_mode=force_generic_plan -c jit=off -c timezone=UTC";
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -239,8 +243,16 @@ impl Pool {
     /// # Errors
     /// [`StoreError::Connect`] when none is to be had in time.
     pub async fn get(&self) -> Result<Session, StoreError> {
-        let client = self.0.get().await.map_err(|error| StoreError::Connect(pool_problem(&error)))?;
+        let began = Instant::now();
+        let client = self.0.get().await;
+        metrics::waited(began.elapsed(), client.as_ref().err());
+        let client = client.map_err(|error| StoreError::Connect(pool_problem(&error)))?;
         Ok(Session { client: Some(client), silent: AtomicBool::new(false) })
+    }
+
+    /// Sets the gauges that say what the connections are used for.
+    pub fn tell(&self) {
+        metrics::used(self.0.status());
     }
 
     /// The database's time, which every deadline is measured by.

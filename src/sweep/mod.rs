@@ -8,6 +8,8 @@ mod ageing;
 mod connections;
 mod ends;
 mod look_ups;
+mod measures;
+mod metrics;
 mod rounds;
 mod servers;
 mod suspicions;
@@ -17,10 +19,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::broker::{Publisher, Queue};
+use crate::broker::{self, Publisher, Queue};
 use crate::domain::id::DeliveryKey;
 use crate::domain::job::Kind;
 use crate::runtime::ops;
+use crate::runtime::stage::Stage;
 use crate::store::due;
 use crate::store::outcomes;
 use crate::store::{Pool, StoreError, behaviour, callbacks, conversations, idempotency, recipients};
@@ -29,6 +32,7 @@ use ageing::Ageing;
 use connections::Watcher;
 use ends::Ends;
 use look_ups::LookUps;
+use measures::Measurer;
 use rounds::rounds;
 use servers::Servers;
 use suspicions::Prober;
@@ -58,8 +62,8 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let closing = CancellationToken::new();
     let publisher = Publisher::start(&parts.nodes, &parts.topology, closing.clone()).await?;
     let checked = publisher.clone();
-    let broker = ops::check("broker", move || std::future::ready(checked.problem()));
-    wiring::serve_ops(&parts, vec![broker]).await?;
+    let connected = ops::check("broker", move || std::future::ready(checked.problem()));
+    wiring::serve_ops(&parts, "sweep", vec![connected], &[metrics::METRICS, broker::METRICS]).await?;
     let servers = Servers::new(&parts)?;
     let prober = Prober::new(&parts, servers.clone(), publisher.clone());
     let look_ups = LookUps::new(&parts, servers.clone(), publisher.clone());
@@ -72,6 +76,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
         sweeper.keep_clean(&parts),
         watcher.run(),
         prober.run(),
+        Measurer::new(&parts).run(),
         look_ups.run(),
         ageing.run()
     );
@@ -94,14 +99,19 @@ struct Found {
 impl Sweeper {
     async fn run(&self, parts: &Parts, ends: &mut Ends) {
         let work = "taking up what is due";
-        rounds(&parts.stop, parts.config.sweep_interval, work, async || self.round(ends).await).await;
+        rounds(&parts.stop, parts.config.sweep_interval, work, async || {
+            Stage::SweepRound.run(self.round(ends)).await
+        })
+        .await;
     }
 
     /// Takes up what is due; `true` if there may be more.
     async fn round(&self, ends: &mut Ends) -> Result<bool, StoreError> {
         // The deeper, the longer until it can have come to these rows; one that is away takes nothing.
         let room = self.publisher.depth(Queue::Notify).await.is_ok_and(|depth| depth < DEEP);
-        let Some(found) = self.take(ends, room).await? else { return Ok(false) };
+        let taken = self.take(ends, room).await?;
+        metrics::round(taken.is_some());
+        let Some(found) = taken else { return Ok(false) };
         self.publisher.publish_all(Queue::Notify, Kind::Notify, &found.deliveries).await;
         Ok(found.full)
     }
@@ -121,12 +131,15 @@ impl Sweeper {
             // A queue that takes nothing would keep the round waiting; each says when it is looked at.
             found.deliveries.extend(if room { owed } else { Vec::new() });
         }
+        let mut deliveries = Vec::new();
         if room {
-            let deliveries = due::deliveries(&transaction, BATCH, PUBLISHED_MS).await?;
+            deliveries = due::deliveries(&transaction, BATCH, PUBLISHED_MS).await?;
             found.full |= deliveries.len() as i64 == BATCH;
-            found.deliveries.extend(deliveries);
         }
         transaction.commit().await?;
+        ended.iter().for_each(|record| metrics::ended(record.next));
+        metrics::published(deliveries.len());
+        found.deliveries.extend(deliveries);
         ends.go_on(positions);
         Ok(Some(found))
     }

@@ -22,6 +22,7 @@ use crate::broker::{Consumer, Job};
 use crate::domain::id::DeliveryKey;
 use crate::domain::job::{self, Kind};
 use crate::runtime::retry;
+use crate::runtime::stage::Stage;
 use crate::store::Pool;
 use crate::store::webhooks::{self, Claim};
 
@@ -211,7 +212,9 @@ async fn claim(context: Arc<Context>, tickets: Vec<Ticket>) -> Option<Done> {
     let lease = Uuid::now_v7();
     let keys: Vec<DeliveryKey> = tickets.iter().map(|ticket| ticket.key).collect();
     let claimed = retry::until_ok("claiming webhooks", &context.hurry, || async {
-        webhooks::claim(&context.pool.get().await?, &keys, lease, context.lease_time).await
+        let claim =
+            async { webhooks::claim(&context.pool.get().await?, &keys, lease, context.lease_time).await };
+        Stage::WebhookClaim.run_batch(keys.len(), claim).await
     })
     .await?;
     let mut claimed: HashMap<DeliveryKey, Claim> =
@@ -249,8 +252,8 @@ async fn send(context: &Context, ticket: Ticket, claim: Claim, lease: Uuid) -> b
         answer = context.courier.send(&claim) => Some(answer),
     };
     let sent = answer.map(|answer| {
-        observe(&claim, &answer);
         let next = answer.next(claim.attempt, rand::random());
+        observe(&claim, &answer, next);
         (answer, next)
     });
     let failed = sent.as_ref().is_none_or(|(answer, _)| answer.failure.is_some());

@@ -13,6 +13,7 @@ mod answer;
 mod courier;
 mod dispatcher;
 mod lanes;
+mod metrics;
 mod recorder;
 mod resolver;
 mod signature;
@@ -56,7 +57,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
         Consumer::start(&parts.nodes, &parts.topology, Queue::Notify, PREFETCH, parts.stop.clone());
     let consuming = consumer.health();
     let checked = ops::check("broker", move || std::future::ready(consuming.problem()));
-    wiring::serve_ops(&parts, vec![checked]).await?;
+    wiring::serve_ops(&parts, "notify", vec![checked], &[metrics::METRICS]).await?;
     let lease_time = config.webhook_timeout + LEASE_MARGIN;
     let context = Context { pool: parts.pool.clone(), courier, lease_time, outcomes, hurry };
     // Its end drops the last sender of outcomes, which ends the recorder after the last of them.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use metrics::{counter, histogram};
+use metrics::counter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -12,6 +12,7 @@ use super::answer::{Answer, Failure};
 use super::ticket::{Ticket, settle};
 use crate::domain::id::DeliveryKey;
 use crate::runtime::retry;
+use crate::runtime::stage::Stage;
 use crate::store::webhooks::{self, Attempt, Claim, DisabledEndpoint, EndpointReport, Next};
 use crate::store::{Pool, StoreError};
 
@@ -69,7 +70,7 @@ async fn keep(pool: &Pool, batch: &[Outcome], stop: &CancellationToken) -> bool 
 /// Commits a batch, however long the database is away; `None` on `stop`, an error only where trying again is no use.
 async fn commit(pool: &Pool, batch: &[Outcome], stop: &CancellationToken) -> Option<Result<(), StoreError>> {
     retry::until_ok("recording webhooks", stop, || async {
-        match write(pool, batch).await {
+        match Stage::WebhookRecord.run_batch(batch.len(), write(pool, batch)).await {
             Err(error) if error.is_refusal() => Ok(Err(error)),
             Err(error) => Err(error),
             Ok(disabled) => {
@@ -143,11 +144,10 @@ fn announce(disabled: &[DisabledEndpoint]) {
 }
 
 /// Counts and logs an attempt.
-pub(super) fn observe(claim: &Claim, answer: &Answer) {
+pub(super) fn observe(claim: &Claim, answer: &Answer, next: Next) {
     let Claim { key, attempt, event, .. } = claim;
     let outcome = answer.failure.map_or("delivered", Failure::as_str);
-    counter!("gatepost_webhook_attempts_total", "outcome" => outcome).increment(1);
-    histogram!("gatepost_webhook_attempt_seconds").record(answer.duration);
+    super::metrics::attempted(claim, answer, next);
     debug!(
         request_id = event.request_id, account_id = key.account_id, event_id = %key.event_id, endpoint_id = %key.endpoint_id, attempt, outcome,
         http_status = answer.status.map(|status| status.as_u16()), duration_ms = answer.duration.as_millis() as u64,

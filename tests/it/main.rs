@@ -46,6 +46,7 @@ mod meta_senders;
 mod meta_templates;
 mod meta_unknown;
 mod meta_window;
+mod monitoring;
 mod opt_out;
 mod overload;
 mod pacing;
@@ -139,6 +140,8 @@ fn main() {
     let mut tests = alone![
         architecture::floors_point_down,
         architecture::sql_and_lapin_have_one_home,
+        monitoring::panels_have_units_and_words,
+        monitoring::alerts_say_what_to_do,
         evolution_samples::samples_are_all_used,
         corpus::corpus_is_large_enough_and_nothing_is_in_it_twice,
         corpus::corpus_is_judged_no_worse_than_before,
@@ -424,6 +427,10 @@ fn main() {
         logs::text_logs_hold_no_person_and_no_secret,
         logs::json_logs_hold_no_person_and_no_secret,
         logs_health::readiness_follows_the_database,
+        monitoring::metrics_are_those_of_the_readme,
+        monitoring::queries_find_what_they_ask_for,
+        monitoring::measures_what_waits,
+        monitoring::counts_what_fails,
         logs_health::a_bad_setting_stops_the_start_by_name,
     ]);
     tests.extend(where_possible![

@@ -22,6 +22,7 @@ use crate::broker::{Publisher, Queue};
 use crate::domain::id::DeliveryKey;
 use crate::domain::job::Kind;
 use crate::runtime::retry::until_ok;
+use crate::runtime::stage::Stage;
 use crate::store::callbacks::{self, Callback, Origin};
 use crate::store::{Pool, StoreError, instances};
 
@@ -76,7 +77,7 @@ impl Applier {
             let Some(taken) = taken else { break };
             let more = !taken.is_empty();
             for callback in taken {
-                match self.apply(&callback).await {
+                match Stage::CallbackApply.run(self.apply(&callback)).await {
                     Ok(owed) => self.tell(owed),
                     Err(error) if error.is_refusal() && callback.tries >= MOST_TRIES => {
                         self.give_up(&callback, &error).await;

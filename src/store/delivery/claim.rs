@@ -23,12 +23,18 @@ pub struct Claimed {
     pub request_id: String,
     /// The instance that sends it.
     pub instance_id: String,
+    /// Since its acceptance.
+    pub age: Duration,
 }
 
 /// What the claim decided.
 pub enum Step {
     /// Attempt it after this wait for its pacing slot.
     Attempt(Duration),
+    /// Put off: its slot comes after about this time.
+    Later(Duration),
+    /// Put off: its sender may not send at the moment.
+    Hold,
     /// Its validity has ended.
     Expire,
     /// Its recipient is suppressed meanwhile.
@@ -182,11 +188,12 @@ update messages m set
 from steps s
 where m.account_id = s.account_id and m.message_id = s.message_id and m.message_id between $10 and $11
 returning m.account_id, m.message_id, s.step, m.request_id,
-          greatest(0, extract(epoch from s.slot_at - now()) * 1000)::int8 as wait_ms, m.instance_id"
+          greatest(0, extract(epoch from coalesce(s.slot_at, s.not_before) - now()) * 1000)::int8 as wait_ms, m.instance_id,
+          greatest(0, extract(epoch from now() - m.created_at) * 1000)::int8 as age_ms"
 );
 
 /// Claims those of the messages that may be attempted now, for `lease`, and reserves their pacing slots. Messages that
-/// must wait longer are put off in the same statement and not returned; ids that are not claimable (done, canceled,
+/// must wait longer are put off in the same statement and belong to nobody; ids that are not claimable (done, canceled,
 /// leased) are passed over. Claiming again under the same token is safe: the answer to the first claim may have been lost.
 ///
 /// # Errors
@@ -221,17 +228,20 @@ pub async fn claim(
 }
 
 fn claimed(row: &Row) -> Option<Claimed> {
+    let ms = |column| {
+        let ms: Option<i64> = row.get(column);
+        Duration::from_millis(u64::try_from(ms.unwrap_or_default()).unwrap_or_default())
+    };
     let step = match row.get::<_, &str>(2) {
-        "attempt" => {
-            let wait: Option<i64> = row.get(4);
-            Step::Attempt(Duration::from_millis(u64::try_from(wait.unwrap_or_default()).unwrap_or_default()))
-        }
+        "attempt" => Step::Attempt(ms(4)),
+        "later" => Step::Later(ms(4)),
+        "hold" => Step::Hold,
         "expire" => Step::Expire,
         "suppress" => Step::Suppress,
         "need_template" => Step::NeedTemplate,
         _ => return None,
     };
-    Some(Claimed { key: key(row), step, request_id: row.get(3), instance_id: row.get(5) })
+    Some(Claimed { key: key(row), step, request_id: row.get(3), instance_id: row.get(5), age: ms(6) })
 }
 
 /// Gives claimed messages back whose calls were not begun, each with the token it was claimed under: they are due at

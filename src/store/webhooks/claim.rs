@@ -26,6 +26,8 @@ pub struct Claim {
     pub previous_secret: Option<Vec<u8>>,
     /// Whether the endpoint's last outcome was a failure.
     pub failing: bool,
+    /// Since the event.
+    pub event_age: Duration,
     /// What to tell.
     pub event: Event,
 }
@@ -63,7 +65,8 @@ select c.account_id, c.event_id, c.endpoint_id, c.attempts, e.url, e.secret_seal
        case when e.previous_secret_until > now() then e.previous_secret end as previous_secret,
        e.failing_since is not null as failing,
        v.kind, v.instance_id, i.name as instance_name, v.message_id, m.log_id, v.recipient, coalesce(v.state, v.status::text) as status,
-       coalesce(v.previous_state, v.previous_status::text) as previous_status, v.sequence, v.error, v.reason, v.message_text, v.request_id, v.occurred_at
+       coalesce(v.previous_state, v.previous_status::text) as previous_status, v.sequence, v.error, v.reason, v.message_text, v.request_id, v.occurred_at,
+       greatest(0, extract(epoch from now() - v.occurred_at))::float8 as event_age
 from claimed c
 join webhook_endpoints e using (account_id, endpoint_id)
 join events v using (account_id, event_id)
@@ -107,6 +110,7 @@ fn read_claim(row: &Row) -> Result<Claim, StoreError> {
         secret: get(row, "secret_sealed")?,
         previous_secret: get(row, "previous_secret")?,
         failing: get(row, "failing")?,
+        event_age: Duration::from_secs_f64(get(row, "event_age")?),
         event: Event {
             event_id: key.event_id,
             kind: get(row, "kind")?,

@@ -47,6 +47,7 @@ pub(super) fn claim(config: &Config, url: &str, secret: &str) -> Claim {
         secret: config.secret_key.seal(&context, secret.as_bytes()),
         previous_secret: None,
         failing: false,
+        event_age: Duration::ZERO,
         event: Event {
             event_id: key.event_id,
             kind: "recipient.opted_out".to_owned(),

@@ -5,6 +5,7 @@ pub mod codes;
 pub mod desk;
 pub mod epmd;
 pub mod evolution;
+pub mod exposition;
 pub mod inside;
 pub mod ledger;
 pub mod line;
