@@ -78,11 +78,11 @@ fn copy(of: &Customer, n: usize, account_id: i64) -> Customer {
 pub async fn sent_messages(database: &Client, account_id: i64, count: i64) {
     let recipients: Vec<String> = (0..count.unsigned_abs()).map(phone).collect();
     let sql = "with made as (
-            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, status,
+            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, status,
                 sequence, calls, expires_at, provider_message_id, reached_provider, quota_day, quota_month, request_id)
-            select $1, gen_random_uuid(), n, 'shop-main', 'transactional', 'standard', recipient,
-                'Your order is ready.', 'sent', 2, 1, now() + interval '1 day', 'wamid.BENCH' || n - 1, true, now(),
-                now(), 'bench'
+            select $1, (left(first_id_of(now())::text, 14) || right(gen_random_uuid()::text, 22))::uuid, n, 'shop-main',
+                'transactional', 'standard', recipient, 'sent', 2, 1, now() + interval '1 day',
+                'wamid.BENCH' || n - 1, true, now(), now(), 'bench'
             from unnest($2::text[]) with ordinality as r(recipient, n)
             returning account_id, message_id, provider_message_id)
         insert into attempts (account_id, message_id, attempt, outcome, provider_message_id)
@@ -101,13 +101,16 @@ pub async fn history(database: &Client, accounts: &[i64], key_id: Uuid, count: i
             from generate_series($2::int8, $3::int8) n
             cross join lateral (select now() - interval '20 days' * (1 - n::float8 / $4::int8)) t(at)
         ), m as (
-            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, status,
+            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, status,
                 sequence, attempts, calls, expires_at, provider_message_id, reached_provider, quota_day, quota_month,
                 request_id, created_at, updated_at)
-            select account_id, id, log_id, 'shop-main', 'transactional', 'standard', recipient,
-                'Your order ' || n || ' has been shipped and will be with you on Tuesday between 10:00 and 14:00.',
-                'delivered', 3, 1, 1, at + interval '1 day', provider_id, true, at, date_trunc('month', at),
+            select account_id, id, log_id, 'shop-main', 'transactional', 'standard', recipient, 'delivered', 3, 1, 1, at + interval '1 day', provider_id, true, at, date_trunc('month', at),
                 id::text, at, at
+            from input
+        ), t as (
+            insert into message_texts (account_id, message_id, body)
+            select account_id, id,
+                'Your order ' || n || ' has been shipped and will be with you on Tuesday between 10:00 and 14:00.'
             from input
         ), a as (
             insert into attempts (account_id, message_id, attempt, started_at, finished_at, outcome, provider_message_id)

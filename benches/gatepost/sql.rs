@@ -62,7 +62,7 @@ async fn count(database: &Client, sql: &str) -> i64 {
     database.query_one(sql, &[]).await.expect("the database answers").get(0)
 }
 
-/// Inserts into a table with the columns, constraints and indexes of `messages`, and nothing else.
+/// Inserts into a table with the columns, constraints and indexes of `messages`, and the text, and nothing else.
 pub struct BareInsert {
     database: Client,
     statement: Statement,
@@ -71,7 +71,8 @@ pub struct BareInsert {
 impl BareInsert {
     /// Makes the table, unless it is there.
     pub async fn new(database: Client) -> Self {
-        let table = "create table if not exists bare_messages (like messages including all)";
+        let table =
+            "create table if not exists bare_messages (like messages including all, body text not null)";
         database.batch_execute(table).await.expect("a table can be made");
         let sql = "insert into bare_messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body,
                 due_at, expires_at, quota_day, quota_month, request_id)
