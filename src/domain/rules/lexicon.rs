@@ -81,7 +81,7 @@ impl Hits {
     fn add(&mut self, node: u32, found: &Node) {
         let word = &mut self.seen[node as usize / 64];
         let bit = 1 << (node % 64);
-        if *word & bit != 0 {
+        if *word & bit != 0 || (found.lists == 0 && found.points == 0) {
             return;
         }
         *word |= bit;
@@ -163,6 +163,14 @@ impl Lexicon {
             self.first.push(START);
         }
         id
+    }
+
+    /// Notes what a node means; what phrases go on with from it.
+    #[inline]
+    fn arrive(&self, node: u32, hits: &mut Hits) -> u64 {
+        let found = &self.nodes[node as usize];
+        hits.add(node, found);
+        found.next
     }
 
     /// All phrases of the text with these letters, as written and unmasked.
@@ -255,9 +263,11 @@ fn step(node: u32, id: u32) -> u64 {
 #[inline]
 fn id_of(words: &Words, word: Word<'_>) -> u32 {
     let id = words.get(word);
-    if id != NONE || !is_arabic(word.letters()) {
-        return id;
-    }
+    if id == NONE && is_arabic(word.letters()) { id_without_joined(words, word) } else { id }
+}
+
+#[inline(never)]
+fn id_without_joined(words: &Words, word: Word<'_>) -> u32 {
     let shorter = (1..=joined(word.letters())).map(|letters| words.get(word.without(letters)));
     shorter.into_iter().find(|id| *id != NONE).unwrap_or(NONE)
 }
@@ -277,22 +287,19 @@ impl Reading<'_> {
             self.open.clear();
             return;
         }
-        let mut kept = 0;
-        for at in 0..self.open.len() {
-            let (node, next) = self.open[at];
-            if next & bit(id) != 0
-                && let Some(node) = self.lexicon.further.get(&step(node, id))
-                && let Some(open) = self.arrive(*node)
-            {
-                self.open[kept] = open;
-                kept += 1;
-            }
-        }
-        self.open.truncate(kept);
-        let first = self.lexicon.first[id as usize];
+        let (lexicon, hits) = (self.lexicon, &mut self.hits);
+        self.open.retain_mut(|(node, next)| {
+            let further = if *next & bit(id) == 0 { None } else { lexicon.further.get(&step(*node, id)) };
+            let Some(further) = further else { return false };
+            (*node, *next) = (*further, lexicon.arrive(*further, hits));
+            *next != 0
+        });
+        let first = lexicon.first[id as usize];
         if first != START {
-            let open = self.arrive(first);
-            self.open.extend(open);
+            let next = lexicon.arrive(first, hits);
+            if next != 0 {
+                self.open.push((first, next));
+            }
         }
     }
 
@@ -307,15 +314,5 @@ impl Reading<'_> {
             self.word(id);
             letters = &letters[length..];
         }
-    }
-
-    /// Notes what a node means; the phrase that goes on from it.
-    #[inline]
-    fn arrive(&mut self, node: u32) -> Option<(u32, u64)> {
-        let found = &self.lexicon.nodes[node as usize];
-        if found.lists != 0 || found.points != 0 {
-            self.hits.add(node, found);
-        }
-        (found.next != 0).then_some((node, found.next))
     }
 }

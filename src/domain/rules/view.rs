@@ -5,13 +5,19 @@
 
 use super::run::Run;
 use super::stem::stem;
-use super::word::Word;
+use super::word::{SHORT, Word};
 use crate::domain::fold::{
     AT, CURRENCY, DOLLAR, DOT, LAST_SIGN, PERCENT, SPACE, STROKE, is_arabic, regional,
 };
 
 fn is_letter(byte: u8) -> bool {
     byte.is_ascii_lowercase() || is_arabic(byte)
+}
+
+/// Whether a letter, no digit and no half of a flag, stands between two signs.
+#[inline]
+fn stands_alone(letters: &[u8], at: usize) -> bool {
+    letters[at] >= b'a' && letters.get(at + 1).is_none_or(|next| *next <= LAST_SIGN)
 }
 
 /// How a text is written.
@@ -40,6 +46,9 @@ pub(super) fn plain(letters: &[u8], each: impl FnMut(Word<'_>)) -> Writing {
     while let Some(&letter) = letters.get(at) {
         if letter <= LAST_SIGN {
             plain.sign(letter, at > 0 && letters[at - 1] > LAST_SIGN);
+            at += 1;
+        } else if stands_alone(letters, at) {
+            plain.single(letters, at);
             at += 1;
         } else {
             let run = Run::of(&letters[at..]);
@@ -98,16 +107,34 @@ impl<F: FnMut(Word<'_>)> Plain<F> {
         }
     }
 
+    /// A word of one letter. Where words are spelled there are many.
+    #[inline]
+    fn single(&mut self, text: &[u8], at: usize) {
+        self.last = text[at];
+        self.separate(true);
+        self.singles += 1;
+        self.writing.spelled = self.writing.spelled.max(self.singles);
+        self.writing.tricky |= self.singles > 1;
+        (self.each)(Word::within(text, at..at + 1));
+        (self.any, self.joined, self.mark) = (true, false, None);
+    }
+
+    /// Looks at what stands before a word: a mark without a space, and before a letter, may hide one.
+    #[inline]
+    fn separate(&mut self, letter: bool) {
+        let tight = self.mark.is_some() && letter;
+        self.writing.tricky |= tight;
+        if tight && self.mark == Some(DOT) && self.any {
+            self.emit(b".");
+        }
+    }
+
     #[inline]
     fn word(&mut self, text: &[u8], from: usize, run: Run) {
         let word = &text[from..from + run.length];
         self.last = word.last().copied().unwrap_or_default();
         let Some(first) = word.first() else { return };
-        let tight = self.mark.is_some() && !first.is_ascii_digit();
-        self.writing.tricky |= tight;
-        if tight && self.mark == Some(DOT) && self.any {
-            self.emit(b".");
-        }
+        self.separate(!first.is_ascii_digit());
         self.singles = if run.length == 1 && !run.number { self.singles + 1 } else { 0 };
         self.writing.spelled = self.writing.spelled.max(self.singles);
         if run.number {
@@ -157,11 +184,23 @@ pub(super) fn unmasked(letters: &[u8], each: impl FnMut(Word<'_>, bool)) {
         word: Vec::with_capacity(64),
         token: Vec::with_capacity(64),
         run: Vec::new(),
+        repeated: false,
         gap: 0,
         sign: None,
     };
-    for &letter in letters {
-        unmasked.letter(letter);
+    let mut at = 0;
+    while let Some(&letter) = letters.get(at) {
+        if letter <= LAST_SIGN {
+            unmasked.sign(letter);
+            at += 1;
+        } else if stands_alone(letters, at) {
+            unmasked.single(letter);
+            at += 1;
+        } else {
+            let run = Run::of(&letters[at..]);
+            unmasked.letters(&letters[at..at + run.length], run.flags);
+            at += run.length;
+        }
     }
     unmasked.end_token();
     unmasked.end_run();
@@ -171,15 +210,18 @@ struct Unmasked<F> {
     each: F,
     word: Vec<u8>,
     token: Vec<u8>,
+    /// Letters set apart, none more than twice in a row.
     run: Vec<u8>,
+    /// One of them came more often.
+    repeated: bool,
     gap: usize,
     sign: Option<u8>,
 }
 
 impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
     #[inline]
-    fn letter(&mut self, letter: u8) {
-        match letter {
+    fn sign(&mut self, sign: u8) {
+        match sign {
             SPACE => {
                 self.end_token();
                 self.gap += 1;
@@ -190,21 +232,43 @@ impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
             PERCENT | CURRENCY => {
                 self.end_token();
                 self.end_run();
-                (self.each)(Word::of(if letter == PERCENT { b"%" } else { b"$" }), false);
+                (self.each)(Word::of(if sign == PERCENT { b"%" } else { b"$" }), false);
             }
-            0..=LAST_SIGN => {}
-            letter => {
-                let letter = regional(letter).unwrap_or(letter);
-                match self.sign.take() {
-                    Some(sign) if is_letter(letter) => self.token.push(sign),
-                    Some(b's') => (self.each)(Word::of(b"$"), false),
-                    _ => {}
-                }
-                self.token.push(letter);
+            _ => {}
+        }
+    }
+
+    /// Adds what stands between two signs.
+    #[inline]
+    fn letters(&mut self, letters: &[u8], flags: bool) {
+        self.end_sign(letters[0]);
+        if flags {
+            self.token.extend(letters.iter().map(|letter| regional(*letter).unwrap_or(*letter)));
+        } else {
+            self.token.extend_from_slice(letters);
+        }
+    }
+
+    /// Adds a letter between two signs.
+    #[inline]
+    fn single(&mut self, letter: u8) {
+        self.end_sign(letter);
+        self.token.push(letter);
+    }
+
+    /// A sign before a letter may stand for one.
+    #[inline]
+    fn end_sign(&mut self, next: u8) {
+        if let Some(sign) = self.sign.take() {
+            if is_letter(regional(next).unwrap_or(next)) {
+                self.token.push(sign);
+            } else if sign == b's' {
+                (self.each)(Word::of(b"$"), false);
             }
         }
     }
 
+    #[inline]
     fn end_token(&mut self) {
         self.sign = None;
         match self.token[..] {
@@ -213,12 +277,16 @@ impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
                 if self.gap > 1 {
                     self.end_run();
                 }
-                self.run.push(byte);
+                if self.run.ends_with(&[byte; 2]) {
+                    self.repeated = true;
+                } else {
+                    self.run.push(byte);
+                }
             }
             _ => {
                 self.end_run();
                 let word = std::mem::take(&mut self.token);
-                self.push(&word, false);
+                self.push(&word, Run::of(&word), false);
                 self.token = word;
             }
         }
@@ -230,31 +298,34 @@ impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
         if self.run.is_empty() {
             return;
         }
-        let run = std::mem::take(&mut self.run);
-        self.push(&run, true);
-        self.run = run;
+        let letters = std::mem::take(&mut self.run);
+        let mut run = Run::of(&letters);
+        run.repeated = std::mem::take(&mut self.repeated);
+        self.push(&letters, run, true);
+        self.run = letters;
         self.run.clear();
     }
 
-    fn push(&mut self, word: &[u8], spelled: bool) {
-        let run = Run::of(word);
+    fn push(&mut self, word: &[u8], run: Run, spelled: bool) {
         if run.number {
             (self.each)(Word::of(b"#"), false);
             return;
         }
+        self.word.clear();
         if run.repeated {
             self.push_at_most(word, 2, spelled);
             self.push_at_most(word, 1, spelled);
-        } else {
-            self.word.clear();
+        } else if run.digits {
             self.word.extend(word.iter().map(|letter| undigit(*letter)));
+            self.emit(spelled);
+        } else {
+            self.word.extend_from_slice(word);
             self.emit(spelled);
         }
     }
 
     /// The word with no letter more than `most` times in a row.
     fn push_at_most(&mut self, word: &[u8], most: usize, spelled: bool) {
-        self.word.clear();
         let (mut times, mut before) = (0, 0);
         for &letter in word {
             times = if letter == before { times + 1 } else { 1 };
@@ -269,7 +340,9 @@ impl<F: FnMut(Word<'_>, bool)> Unmasked<F> {
     fn emit(&mut self, spelled: bool) {
         let stem = stem(&self.word);
         self.word[stem.clone()].iter_mut().for_each(|byte| *byte = look(*byte));
+        self.word.extend_from_slice(&[0; SHORT]);
         (self.each)(Word::within(&self.word, stem), spelled);
+        self.word.clear();
     }
 }
 

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 pub(super) const NONE: u32 = 0;
 
 /// So many letters make a number.
-const SHORT: usize = 16;
+pub(super) const SHORT: usize = 16;
 
 /// What is left of a number for each count of letters.
 const MASKS: [u128; SHORT + 1] = {
@@ -87,14 +87,18 @@ impl Default for Words {
 }
 
 impl Words {
-    /// The id of a word, or [`NONE`].
+    /// The id of a word, or [`NONE`]. One letter is looked up where it is read, as texts that spell words ask for it often.
     #[inline]
     pub(super) fn get(&self, word: Word<'_>) -> u32 {
-        let id = match word.letters() {
-            [letter] => return self.single[usize::from(*letter)],
-            letters if letters.len() <= SHORT => self.short.get(&word.number()),
-            letters => self.long.get(letters),
-        };
+        match word.letters() {
+            [letter] => self.single[usize::from(*letter)],
+            letters => self.several(word, letters),
+        }
+    }
+
+    #[inline(never)]
+    fn several(&self, word: Word<'_>, letters: &[u8]) -> u32 {
+        let id = if letters.len() <= SHORT { self.short.get(&word.number()) } else { self.long.get(letters) };
         id.copied().unwrap_or(NONE)
     }
 
