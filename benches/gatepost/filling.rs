@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::letters::phone;
+use crate::support::past;
 use crate::support::world::{Customer, SECRET_KEY};
 
 /// Messages of the past in one statement.
@@ -81,8 +82,8 @@ pub async fn sent_messages(database: &Client, account_id: i64, count: i64) {
             insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, status,
                 sequence, calls, expires_at, provider_message_id, reached_provider, quota_day, quota_month, request_id)
             select $1, (left(first_id_of(now())::text, 14) || right(gen_random_uuid()::text, 22))::uuid, n, 'shop-main',
-                'transactional', 'standard', recipient, 'sent', 2, 1, now() + interval '1 day',
-                'wamid.BENCH' || n - 1, true, now(), now(), 'bench'
+                'transactional', 'standard', recipient, 'sent', 2, 1, now() + interval '1 day', 'wamid.BENCH' || n - 1, true, now(),
+                now(), 'bench'
             from unnest($2::text[]) with ordinality as r(recipient, n)
             returning account_id, message_id, provider_message_id)
         insert into attempts (account_id, message_id, attempt, outcome, provider_message_id)
@@ -127,6 +128,7 @@ pub async fn history(database: &Client, accounts: &[i64], key_id: Uuid, count: i
         select account_id, log_id, at, $5, 'shop-main', 'transactional', 'allow', 0, decode(md5(recipient), 'hex'), id,
             id::text
         from input";
+    past::partitions(database, 1, 4).await;
     let mut first = 1;
     while first <= count {
         let last = count.min(first + PIECE - 1);
