@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use rustc_hash::FxHashMap;
 
 use super::stem::{is_arabic, joined};
-use super::view::{look, plain, unmasked};
+use super::unmasked::{look, unmasked};
+use super::view::plain;
 use super::word::{NONE, Word, Words};
 use crate::domain::fold::Table;
 

@@ -13,6 +13,7 @@ mod run;
 mod score;
 mod stem;
 mod text;
+mod unmasked;
 mod view;
 mod word;
 
