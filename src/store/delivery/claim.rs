@@ -43,11 +43,12 @@ pub enum Step {
     NeedTemplate,
 }
 
-/// How far ahead a slot may be for a worker to wait for it.
-const HORIZON_MS: i64 = 1_000;
-/// How long before its expected slot a deferred message is looked at again: a worker's next look and the claim
+/// How far ahead a slot may be for a worker to wait for it. A one-time code waits behind the slots that were given so far
+/// ahead, and must be called within a second.
+const HORIZON_MS: i64 = 700;
+/// How long before its expected slot a deferred message is looked at again: a worker's next look (200 ms) and the claim
 /// must fit into it, and it must be shorter than the horizon.
-const LEAD_MS: i64 = 700;
+const LEAD_MS: i64 = 450;
 /// How long messages of an instance that cannot send wait before they are looked at again.
 const HELD_MS: i64 = 15_000;
 
