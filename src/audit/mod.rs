@@ -16,7 +16,7 @@ use self::report::Tally;
 pub use self::report::{Finding, Report};
 pub use crate::domain::audit::{Accepted, Answered, Call, Received, Witnesses};
 use crate::domain::audit::{Check, Subject, Terms, Told, Witnessed};
-use crate::store::audit as facts;
+use crate::store::audit::{self as facts, Horizon};
 use crate::store::{Pool, StoreError};
 
 /// Messages, decisions, keys and what ledgers name: as many at a time.
@@ -51,9 +51,11 @@ impl Default for Options {
 /// [`StoreError`] where it could not be read; nothing is changed in any case.
 pub async fn audit(pool: &Pool, options: &Options, witnesses: &Witnesses) -> Result<Report, StoreError> {
     let began = pool.now().await?;
+    let horizon = facts::horizon(&pool.get().await?).await?;
     let accounts = facts::accounts(&pool.get().await?, options.account).await?;
     let mut auditor = Auditor {
         pool,
+        horizon,
         witnesses,
         terms: Terms {
             settled: options.settled,
@@ -80,6 +82,8 @@ pub async fn audit(pool: &Pool, options: &Options, witnesses: &Witnesses) -> Res
 
 struct Auditor<'a> {
     pool: &'a Pool,
+    /// What is older may be there in part.
+    horizon: Horizon,
     witnesses: &'a Witnesses,
     terms: Terms,
     /// What happened before is in the ledgers.
@@ -99,7 +103,7 @@ impl Auditor<'_> {
     }
 
     async fn messages(&mut self, account_id: i64) -> Result<(), StoreError> {
-        let mut after = Uuid::nil();
+        let mut after = self.horizon.id;
         loop {
             let mut session = self.pool.get().await?;
             let page =
@@ -131,7 +135,7 @@ impl Auditor<'_> {
     }
 
     async fn events(&mut self, account_id: i64) -> Result<(), StoreError> {
-        let mut after = Uuid::nil();
+        let mut after = self.horizon.id;
         loop {
             let mut session = self.pool.get().await?;
             let page =
@@ -154,7 +158,7 @@ impl Auditor<'_> {
         let mut after = 0;
         loop {
             let session = self.pool.get().await?;
-            let (page, last) = facts::decisions(&session, account_id, after, PAGE).await?;
+            let (page, last) = facts::decisions(&session, account_id, &self.horizon, after, PAGE).await?;
             self.tally.looked_at(Subject::Decision, page.looked_at);
             for log_id in page.missing {
                 self.tally.found(Check::DecisionWithoutMessage, format!("{account_id}/{log_id}"));
@@ -184,7 +188,7 @@ impl Auditor<'_> {
 
     async fn counters(&mut self, account_id: i64) -> Result<(), StoreError> {
         let mut session = self.pool.get().await?;
-        for counter in facts::counters(&session.snapshot().await?, account_id).await? {
+        for counter in facts::counters(&session.snapshot().await?, account_id, &self.horizon).await? {
             self.tally.looked_at(Subject::Counter, 1);
             if !(counter.held..=counter.held + counter.perhaps).contains(&counter.used) {
                 let named = format!("{account_id}/{}/{}", counter.period, counter.starts_on);

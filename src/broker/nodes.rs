@@ -12,6 +12,10 @@ use crate::config::Hidden;
 /// was cut off is noticed within five seconds; one second would take a process that is merely busy for dead.
 const HEARTBEAT: u16 = 2;
 
+/// The largest frame, in bytes. A connection keeps room for 64 of them; a job of ours fits into one, and longer ones come in
+/// several. RabbitMQ's own 128 KiB would be 8 MiB for each connection.
+const LARGEST_FRAME: u32 = 16 * 1024;
+
 /// The nodes of a RabbitMQ cluster, or the one there is. Cloning shares where the next connection begins.
 #[derive(Clone)]
 pub struct Nodes {
@@ -42,6 +46,7 @@ impl Nodes {
                 count => BrokerError::UrlOf { number: index + 1, count },
             })?;
             address.query.heartbeat.get_or_insert(HEARTBEAT);
+            address.query.frame_max.get_or_insert(LARGEST_FRAME);
             Ok(address)
         });
         let addresses = addresses.collect::<Result<Arc<[_]>, BrokerError>>()?;

@@ -17,7 +17,8 @@ pub use commands::{AdminConfig, DemoConfig, SandboxConfig, database_url, ops_lis
 
 use crate::runtime::secrets::SecretKey;
 use values::{
-    count, environment_kind, invalid, millis, networks, parsed, queue_prefix, required, secret_key,
+    count, days_to_keep, environment_kind, invalid, millis, networks, parsed, queue_prefix, required,
+    secret_key,
 };
 
 /// A setting that is missing or not understood.
@@ -132,6 +133,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `GATEPOST_OPEN_SENDS`: how many sends a gateway works on at once; further ones are refused.
     pub open_sends: usize,
+    /// `GATEPOST_KEEP_TEXTS_DAYS`: how many days texts are kept.
+    pub keep_texts_days: i32,
+    /// `GATEPOST_KEEP_ROWS_DAYS`: how many days everything else of a message is kept, not fewer.
+    pub keep_rows_days: i32,
     /// `GATEPOST_CACHE_MS`: how long accounts and keys are remembered where a change's notice is lost.
     pub cache_ttl: Duration,
 }
@@ -174,6 +179,7 @@ impl Config {
     /// [`ConfigError`] naming the first variable that is missing or not valid.
     pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
         let millis = |name, default| millis(lookup, name, default);
+        let (keep_texts_days, keep_rows_days) = days_to_keep(lookup)?;
         let number = |name, default| Ok(u32::try_from(count(lookup, name, default)?).unwrap_or(u32::MAX));
         Ok(Self {
             database_url: required(lookup, "DATABASE_URL")?,
@@ -207,6 +213,8 @@ impl Config {
             wrong_keys_per_minute: number("GATEPOST_WRONG_KEYS_PER_MINUTE", 60)?,
             trusted_proxies: networks(lookup, "GATEPOST_TRUSTED_PROXIES")?,
             open_sends: count(lookup, "GATEPOST_OPEN_SENDS", 1_024)?,
+            keep_texts_days,
+            keep_rows_days,
             cache_ttl: millis("GATEPOST_CACHE_MS", 5_000)?,
         })
     }

@@ -10,6 +10,7 @@ proptest! {
             prop_assert!((1..=10_000).contains(&config.database_connections));
             prop_assert!((1..=10_000).contains(&config.wrong_keys_per_minute));
             prop_assert!(config.lease.as_millis() >= 1 && config.lease.as_secs() <= 86_400);
+            prop_assert!(config.keep_texts_days >= 7 && config.keep_rows_days >= config.keep_texts_days);
             prop_assert!(config.queue_prefix.is_ascii() && config.queue_prefix.len() <= 64);
             let shown = format!("{config:?}");
             prop_assert!(SETTINGS[which] != "GATEPOST_META_APP_SECRET" || text.len() < 12 || !shown.contains(&text));
@@ -20,7 +21,7 @@ proptest! {
 }
 
 /// One setting of each kind.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "GATEPOST_SECRET_KEY",
     "GATEPOST_LISTEN",
     "GATEPOST_OPS_LISTEN",
@@ -31,6 +32,7 @@ const SETTINGS: [&str; 10] = [
     "GATEPOST_DATABASE_CONNECTIONS",
     "GATEPOST_LEASE_MS",
     "GATEPOST_WRONG_KEYS_PER_MINUTE",
+    "GATEPOST_KEEP_TEXTS_DAYS",
 ];
 
 fn read(changes: &[(&str, Option<&str>)]) -> Result<Config, String> {
@@ -70,6 +72,9 @@ fn a_bad_setting_is_named() {
         ("GATEPOST_ENV", Some("staging")),
         ("GATEPOST_DATABASE_CONNECTIONS", Some("0")),
         ("GATEPOST_PROVIDER_TIMEOUT_MS", Some("-1")),
+        ("GATEPOST_KEEP_TEXTS_DAYS", Some("6")),
+        ("GATEPOST_KEEP_ROWS_DAYS", Some("29")),
+        ("GATEPOST_KEEP_ROWS_DAYS", Some("forever")),
         ("GATEPOST_CODES_PER_DAY", Some("0")),
         ("GATEPOST_KEY_REFUSALS_PER_SECOND", Some("many")),
     ];

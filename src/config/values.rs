@@ -43,6 +43,23 @@ pub(super) fn millis(lookup: Lookup<'_>, name: &'static str, default: u64) -> Re
     }
 }
 
+/// The days that texts, and that everything else, are kept. A week is longer than any message or webhook waits for its end.
+pub(super) fn days_to_keep(lookup: Lookup<'_>) -> Result<(i32, i32), ConfigError> {
+    let (texts, rows) = ("GATEPOST_KEEP_TEXTS_DAYS", "GATEPOST_KEEP_ROWS_DAYS");
+    let days = |name, default, expected| match parsed(lookup, name, expected)? {
+        None => Ok(default),
+        Some(days) if (7..=3_650).contains(&days) => Ok(days),
+        Some(_) => invalid(name, expected),
+    };
+    let expected = "days from 7 to 3650, and not fewer than GATEPOST_KEEP_TEXTS_DAYS";
+    let keep_texts = days(texts, 30, "days from 7 to 3650")?;
+    let keep_rows = days(rows, keep_texts.max(180), expected)?;
+    if keep_rows < keep_texts {
+        return invalid(rows, expected);
+    }
+    Ok((keep_texts, keep_rows))
+}
+
 pub(super) fn secret_key(lookup: Lookup<'_>) -> Result<SecretKey, ConfigError> {
     let name = "GATEPOST_SECRET_KEY";
     let text = lookup(name).ok_or(ConfigError::Missing(name))?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! queue ──▶ hear ─▶ claim (one statement for many ids; reserves pacing slots)
-//! due rows ──┘        └▶ wait for the slot (at most a second; what waits longer went back with due_at)
+//! due rows ──┘        └▶ wait for the slot (less than a second; what waits longer went back with due_at)
 //!                          └▶ begin (attempt rows and `sending`, one statement) ─▶ call the provider ─▶ record
 //! ```
 //!

@@ -14,6 +14,7 @@ pub mod look_up;
 pub mod meta_codes;
 pub mod opt_out;
 pub mod outcome;
+pub mod period;
 pub mod phone;
 pub mod purpose;
 pub mod rate;

@@ -44,12 +44,13 @@ pub async fn claim(db: &impl Db, most: i64, schedule: &[Duration]) -> Result<Vec
             where n.provider = 'evolution' limit $1
         )
         update messages m set look_ups = m.look_ups + 1
-        from due d, instances n, attempts a
+        from due d, instances n, attempts a, message_texts t
         where m.account_id = d.account_id and m.message_id = d.message_id
           and n.account_id = m.account_id and n.instance_id = m.instance_id
           and a.account_id = m.account_id and a.message_id = m.message_id and a.attempt = m.calls
           and a.provider_message_id is not null
-        returning m.account_id, m.message_id, m.recipient, m.body, a.provider_message_id, a.started_at, n.instance_id,
+          and t.account_id = m.account_id and t.message_id = m.message_id
+        returning m.account_id, m.message_id, m.recipient, t.body, a.provider_message_id, a.started_at, n.instance_id,
                   n.base_url, n.provider_instance, n.token_sealed";
     let waits: Vec<i64> =
         schedule.iter().map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).collect();

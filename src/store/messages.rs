@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::span::span;
 use super::{Db, StoreError};
 use crate::domain::id::MessageKey;
 use crate::domain::status::Status;
@@ -14,10 +15,12 @@ pub async fn statuses(db: &impl Db, keys: &[MessageKey]) -> Result<Vec<(MessageK
     const SQL: &str = "-- messages.statuses
         select m.account_id, m.message_id, m.status::text
         from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)
-        join messages m on m.account_id = k.account_id and m.message_id = k.message_id";
+        join messages m on m.account_id = k.account_id and m.message_id = k.message_id
+        where m.message_id between $3 and $4";
     let accounts: Vec<i64> = keys.iter().map(|key| key.account_id).collect();
     let messages: Vec<Uuid> = keys.iter().map(|key| key.message_id).collect();
-    let rows = db.query(SQL, &[&accounts, &messages]).await?;
+    let (least, greatest) = span(&messages);
+    let rows = db.query(SQL, &[&accounts, &messages, &least, &greatest]).await?;
     rows.iter()
         .map(|row| {
             let status = Status::parse(row.get(2)).ok_or(StoreError::Value("messages.status"))?;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
-use super::{Db, Pool, StoreError, connection_config, tls};
+use super::{Db, Pool, StoreError, Transaction, connection_config, partitions, tls};
 use crate::config::Hidden;
 
 mod embedded {
@@ -29,7 +31,7 @@ pub fn needed() -> i32 {
         .unwrap_or_default()
 }
 
-/// Applies what is missing; several processes may do so at once, one works and the others find it done.
+/// Applies what is missing, and makes the partitions of the next weeks; several processes may do so at once, one works and the others find it done.
 /// Gives the versions applied.
 ///
 /// # Errors
@@ -46,6 +48,7 @@ pub async fn migrate(url: &Hidden) -> Result<Vec<i32>, StoreError> {
             .run_async(&mut client)
             .await
             .map_err(|error| StoreError::Migration(cause(&error)))?;
+        partitions::make_all(&mut client).await?;
         Ok(report.applied_migrations().iter().map(refinery::Migration::version).collect())
     };
     let outcome = tokio::time::timeout(MIGRATION_TIMEOUT, work).await.unwrap_or(Err(StoreError::Timeout));
@@ -53,6 +56,27 @@ pub async fn migrate(url: &Hidden) -> Result<Vec<i32>, StoreError> {
     drop(client);
     connection.abort();
     outcome
+}
+
+/// Whether nobody else changes the schema until this transaction ends.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) async fn nobody_else(transaction: &Transaction<'_>) -> Result<bool, StoreError> {
+    const SQL: &str = "-- migrations.nobody_else
+        select pg_try_advisory_xact_lock($1)";
+    Ok(transaction.query(SQL, &[&MIGRATION_LOCK]).await?.first().is_some_and(|row| row.get(0)))
+}
+
+/// The connection of a migration, whose statements take as long as they take.
+impl Db for Client {
+    async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        Ok(Self::query(self, sql, params).await?)
+    }
+
+    async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        Ok(Self::execute(self, sql, params).await?)
+    }
 }
 
 fn cause(error: &refinery::Error) -> String {

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::span::span;
 use super::{Db, StoreError, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::retry::Next;
@@ -71,7 +72,7 @@ with input as materialized (
            m.reached_provider or i.reached as reached_now
     from input i
     cross join lateral (select * from messages m
-        where m.account_id = i.account_id and m.message_id = i.message_id
+        where m.account_id = i.account_id and m.message_id = i.message_id and m.message_id between $15 and $16
           and (m.lease = i.token or (m.status = 'unknown' and m.calls = i.call))
         for update) m
 ), decided as materialized (
@@ -85,6 +86,7 @@ with input as materialized (
     update attempts a set finished_at = now(), outcome = d.outcome, code = d.code, reason = d.reason,
                           provider_message_id = coalesce(d.provider_message_id, a.provider_message_id)
     from decided d where a.account_id = d.account_id and a.message_id = d.message_id and a.attempt = d.call
+      and a.message_id between $15 and $16
 ), moved as (
     update messages m set
         status = d.after, sequence = m.sequence + (d.after <> d.before)::int, in_flight = false, lease = null,
@@ -98,7 +100,8 @@ with input as materialized (
                       when d.after = 'unknown' then now() + d.pause_ms * interval '1 millisecond' end,
         not_before = case when d.next = 'again' then now() + d.pause_ms * interval '1 millisecond' end,
         slot_at = null, pair_reserved = false, updated_at = now()
-    from decided d where m.account_id = d.account_id and m.message_id = d.message_id
+    from decided d
+    where m.account_id = d.account_id and m.message_id = d.message_id and m.message_id between $15 and $16
 ), told as (
     insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
                         sequence, error, request_id)
@@ -140,12 +143,14 @@ pub async fn record(db: &impl Db, records: &[Record]) -> Result<Vec<DeliveryKey>
     fn call<'a, T>(records: &'a [Record], read: impl Fn(&'a Call) -> Option<T>) -> Vec<Option<T>> {
         records.iter().map(|record| record.call.as_ref().and_then(&read)).collect()
     }
+    let messages = column(records, |r| r.key.message_id);
+    let (least, greatest) = span(&messages);
     let rows = db
         .query(
             RECORD,
             &[
                 &column(records, |r| r.key.account_id),
-                &column(records, |r| r.key.message_id),
+                &messages,
                 &column(records, |r| r.token),
                 &call(records, |c| Some(c.number)),
                 &column(records, |r| name(r.next)),
@@ -158,6 +163,8 @@ pub async fn record(db: &impl Db, records: &[Record]) -> Result<Vec<DeliveryKey>
                 &call(records, |c| c.provider_message_id.as_deref()),
                 &column(records, |r| r.error),
                 &column(records, |_| Uuid::now_v7()),
+                &least,
+                &greatest,
             ],
         )
         .await?;

@@ -104,12 +104,17 @@ pub async fn opt_out(
             where is_new or exists (select from before where not active or cooling)
         ), answered as (
             -- Due at once: nobody publishes it, a worker finds it.
-            insert into messages (account_id, message_id, instance_id, purpose, lane, recipient, body, due_at, expires_at,
+            insert into messages (account_id, message_id, instance_id, purpose, lane, recipient, free_text, due_at, expires_at,
                                   request_id, confirmation)
-            select c.account_id, $9::uuid, n.instance_id, 'operational', 'standard', c.recipient, n.opt_out_confirmation,
+            select c.account_id, $9::uuid, n.instance_id, 'operational', 'standard', c.recipient, true,
                    now(), $8::timestamptz + {ANSWER_VALIDITY}, 'confirmation-' || $3::uuid, true
             from changed c join instances n on n.account_id = c.account_id and n.instance_id = $5::text
             where $9::uuid is not null and n.opt_out_confirmation is not null and $8::timestamptz + {ANSWER_VALIDITY} > now()
+            returning account_id, message_id, instance_id
+        ), said as (
+            insert into message_texts (account_id, message_id, body)
+            select a.account_id, a.message_id, n.opt_out_confirmation
+            from answered a join instances n on n.account_id = a.account_id and n.instance_id = a.instance_id
         ), {TELL}"
     );
     let answer = essential_too.then(Uuid::now_v7);

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::span::span;
 use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::status::Status;
@@ -162,7 +163,8 @@ pub async fn recognise(db: &impl Db, sent: &WentOut<'_>) -> Result<(), StoreErro
         with alike as materialized (
             select m.account_id, m.message_id, m.calls, a.started_at from messages m
             join attempts a on a.account_id = m.account_id and a.message_id = m.message_id and a.attempt = m.calls
-            where m.account_id = $1 and m.instance_id = $2 and m.recipient = $4 and m.status = 'unknown' and m.body = $5
+            join message_texts t on t.account_id = m.account_id and t.message_id = m.message_id
+            where m.account_id = $1 and m.instance_id = $2 and m.recipient = $4 and m.status = 'unknown' and t.body = $5
               and not exists (select from attempts k where k.account_id = $1 and k.provider_message_id = $3)
         )
         update attempts a set provider_message_id = $3 from alike l
@@ -213,7 +215,9 @@ with input as materialized (
         status = i.after::message_status, sequence = m.sequence + i.steps, error = i.error, reached_provider = true,
         provider_message_id = coalesce(m.provider_message_id, i.provider_message_id),
         in_flight = false, unsent = false, due_at = null, not_before = null, updated_at = now()
-    from input i where i.step = i.steps and m.account_id = i.account_id and m.message_id = i.message_id
+    from input i
+    where i.step = i.steps and m.account_id = i.account_id and m.message_id = i.message_id
+      and m.message_id between $11 and $12
     returning m.account_id, m.message_id, m.instance_id, m.recipient, m.request_id, m.calls, m.sequence - i.steps as sequence
 ), noted as (
     update attempts a set provider_message_id = coalesce(a.provider_message_id, i.provider_message_id),
@@ -221,6 +225,7 @@ with input as materialized (
         outcome = case when a.outcome is null or a.outcome = 'unknown' then 'accepted' else a.outcome end
     from input i join moved m on m.account_id = i.account_id and m.message_id = i.message_id
     where i.step = i.steps and i.call is not null and a.account_id = i.account_id and a.message_id = i.message_id
+      and a.message_id between $11 and $12
       -- After a restore the provider knows of calls that are not on record: one stands for them.
       and a.attempt = least(i.call, m.calls)
 ), told as (
@@ -253,12 +258,14 @@ pub async fn raise(db: &impl Db, rises: &[Rise]) -> Result<Vec<DeliveryKey>, Sto
     fn column<'a, T>(rises: &'a [Rise], read: impl Fn(&'a Rise) -> T) -> Vec<T> {
         rises.iter().map(read).collect()
     }
+    let messages = column(rises, |r| r.key.message_id);
+    let (least, greatest) = span(&messages);
     let rows = db
         .query(
             RAISE,
             &[
                 &column(rises, |r| r.key.account_id),
-                &column(rises, |r| r.key.message_id),
+                &messages,
                 &column(rises, |r| r.from.as_str()),
                 &column(rises, |r| r.to.as_str()),
                 &column(rises, |r| r.error),
@@ -267,6 +274,8 @@ pub async fn raise(db: &impl Db, rises: &[Rise]) -> Result<Vec<DeliveryKey>, Sto
                 &column(rises, |r| r.call),
                 &column(rises, |_| Uuid::now_v7()),
                 &column(rises, |_| Uuid::now_v7()),
+                &least,
+                &greatest,
             ],
         )
         .await?;

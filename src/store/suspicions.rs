@@ -182,7 +182,7 @@ pub async fn try_one(
                 from (values ('priority'), ('standard')) l(lane)
                 cross join lateral (
                     select account_id, message_id, instance_id, recipient, lane, due_at, status, unsent, in_flight, lease,
-                           not_before, expires_at, purpose, confirmation, template is null as free_text
+                           not_before, expires_at, purpose, confirmation, free_text
                     from messages where lane = l.lane and due_at is not null order by due_at limit 10000) c
                 where c.account_id = n.account_id and c.instance_id = n.instance_id
                   and (c.status in ('queued', 'sending') or (c.status = 'unknown' and c.unsent)) and not c.in_flight

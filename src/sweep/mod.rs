@@ -2,8 +2,9 @@
 //!
 //! A lost publish, a dead worker and a wiped broker look the same from here: a row whose `due_at` has passed. Messages that
 //! are merely due are the workers' own business. Several processes may sweep; in each round one leads. Beside that, Evolution servers are asked how their instances are connected and
-//! what became of messages of unknown outcome, and suspect instances are tried.
+//! what became of messages of unknown outcome, and suspect instances are tried. Once in a while partitions are made and dropped.
 
+mod ageing;
 mod connections;
 mod ends;
 mod look_ups;
@@ -27,6 +28,7 @@ use crate::store::due;
 use crate::store::outcomes;
 use crate::store::{Pool, StoreError, behaviour, callbacks, conversations, idempotency, recipients};
 use crate::wiring::{self, Parts, StartError};
+use ageing::Ageing;
 use connections::Watcher;
 use ends::Ends;
 use look_ups::LookUps;
@@ -66,6 +68,7 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let prober = Prober::new(&parts, servers.clone(), publisher.clone());
     let look_ups = LookUps::new(&parts, servers.clone(), publisher.clone());
     let watcher = Watcher::new(&parts, servers, prober.clone());
+    let ageing = Ageing::new(&parts);
     let sweeper = Sweeper { pool: parts.pool.clone(), publisher };
     let mut ends = Ends::new(parts.config.unknown_deadline);
     tokio::join!(
@@ -74,7 +77,8 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
         watcher.run(),
         prober.run(),
         Measurer::new(&parts).run(),
-        look_ups.run()
+        look_ups.run(),
+        ageing.run()
     );
     closing.cancel();
     Ok(())

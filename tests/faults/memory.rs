@@ -42,8 +42,8 @@ async fn watch(processes: Vec<(String, u32)>, stop: CancellationToken) -> Vec<(S
     most
 }
 
-/// In KiB.
-fn used(id: u32) -> Option<u64> {
+/// What a process uses, in KiB.
+pub fn used(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse().ok()

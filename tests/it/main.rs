@@ -50,6 +50,8 @@ mod monitoring;
 mod opt_out;
 mod overload;
 mod pacing;
+mod partitions;
+mod partitions_before;
 mod precedence;
 mod prefer_wait;
 mod quota;
@@ -159,6 +161,12 @@ fn main() {
         schema::schema_is_keyed_by_tenant,
         schema::schema_explains_its_columns,
         schema::schema_that_was_released_is_not_changed,
+        partitions::partitions_are_made_ahead,
+        partitions::partitions_take_in_what_fell_outside,
+        partitions::partitions_of_texts_go_before_those_of_rows,
+        partitions::partitions_with_something_open_are_kept,
+        partitions::partitions_of_the_past_are_left_alone,
+        partitions_before::partitions_take_over_what_was_there_before,
         admin::admin_prints_one_object,
         admin::admin_says_what_is_allowed,
         admin::admin_names_what_is_not_there,

@@ -59,7 +59,7 @@ pub async fn a_template_is_sent_in_metas_shape(services: &Services) {
             assert_eq!(call["recipient_type"], "individual");
         }
     }
-    let stored = "select count(*) from messages where template ->> 'name' = 'parcel_ready' and body like 'Hello Sara%'";
+    let stored = "select count(*) from message_texts where template ->> 'name' = 'parcel_ready' and body like 'Hello Sara%'";
     assert_eq!(count(&database, stored).await, 4);
     // Free text to the same people is outside the window.
     let message = scene.customer.accepted("+966500050003").await;

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V10__audit", "810d51a4a4d772eb"),
     ("V11__which_builds_the_schema_serves", "1b6f9282ae5b30af"),
     ("V12__due_by_tenant", "3e188ea2eaa044d3"),
+    ("V13__partitions_by_time", "dab2cc3dc78342b8"),
 ];
 
 /// Columns that need no comment, because the name, or the comment of its table or of the column it refers to, says all.
@@ -204,7 +205,7 @@ pub async fn schema_explains_its_columns(services: &Services) {
     let database = world.database().await;
     let sql = "select c.relname || '.' || a.attname from pg_class c
                join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-               where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
+               where c.relkind in ('r', 'p') and not c.relispartition and c.relnamespace = 'public'::regnamespace
                  and c.relname <> 'refinery_schema_history'
                  and coalesce(col_description(c.oid, a.attnum), '') = '' order by 1";
     let unexplained: Vec<String> = strings(&database, sql).await;

@@ -76,7 +76,7 @@ pub async fn tricks_in_fields_are_data(services: &Services) {
         let sent = scene.customer.send(&body).await;
         assert!(sent.status == 202 || sent.error() == "policy_violation", "{text:?}: {}", sent.text);
         if sent.status == 202 {
-            let sql = "select body from messages where message_id = $1::text::uuid";
+            let sql = "select body from message_texts where message_id = $1::text::uuid";
             let row = scene.database.query_one(sql, &[&sent.message_id()]).await.expect("it is stored");
             assert_eq!(row.get::<_, &str>(0), format!("Your invoice {n}: {text}").trim(), "{text:?}");
         }

@@ -90,11 +90,14 @@ with input as materialized (
     from additions a
     where q.account_id = a.account_id and q.period = a.period and q.starts_on = a.starts_on
 ), accepted as (
-    insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, template, due_at,
+    insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, free_text, due_at,
                           expires_at, quota_day, quota_month, request_id)
-    select account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, template,
+    select account_id, message_id, log_id, instance_id, purpose, lane, recipient, template is null,
            now() + $23::int4 * interval '1 millisecond', now() + validity * interval '1 second', day, month, request_id
     from outcome where error is null and not duplicate
+), texts as (
+    insert into message_texts (account_id, message_id, body, template)
+    select account_id, message_id, body, template from outcome where error is null and not duplicate
 ), logged as (
     insert into policy_log (account_id, log_id, api_key_id, instance_id, purpose, action, risk_score, error_code,
                             signals, facts, rules_version, recipient_hash, message_id, request_id)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::COUNTING;
@@ -15,6 +16,28 @@ pub async fn accounts(db: &impl Db, only: Option<i64>) -> Result<Vec<i64>, Store
     const SQL: &str = "-- audit.accounts
         select account_id from accounts where $1::int8 is null or account_id = $1 order by account_id";
     Ok(db.query(SQL, &[&only]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Since when everything is there, as far as it was not removed for its age.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon {
+    /// Rows from then on are there, a day's difference between two clocks included; `None`: all rows there ever were.
+    pub since: Option<Timestamp>,
+    /// No id of that moment or later is less.
+    pub id: Uuid,
+}
+
+/// Since when everything is there.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn horizon(db: &impl Db) -> Result<Horizon, StoreError> {
+    const SQL: &str = "-- audit.horizon
+        select h.since, first_id_of(coalesce(h.since, to_timestamp(0)))
+        from (select nullif(rows_kept_since(), '-infinity') + interval '1 day' as since) h";
+    let rows = db.query(SQL, &[]).await?;
+    let row = rows.first().ok_or(StoreError::Value("rows_kept_since"))?;
+    Ok(Horizon { since: row.get(0), id: row.get(1) })
 }
 
 /// A counter of an account's allowance, and what it should be.
@@ -32,12 +55,16 @@ pub struct Counter {
     pub perhaps: i64,
 }
 
-/// The account's counters, each beside the count of its messages as of one moment. It reads all messages of the account, and
-/// so may take as long as two minutes.
+/// The account's counters of periods within the horizon, each beside the count of its messages as of one moment. It reads all
+/// messages of the account, and so may take as long as two minutes.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn counters(transaction: &Transaction<'_>, account_id: i64) -> Result<Vec<Counter>, StoreError> {
+pub async fn counters(
+    transaction: &Transaction<'_>,
+    account_id: i64,
+    horizon: &Horizon,
+) -> Result<Vec<Counter>, StoreError> {
     const PLAN: &str =
         "set local statement_timeout = '120s'; set local enable_seqscan = on; set local enable_hashjoin = on";
     const SQL: &str = "-- audit.counters
@@ -50,7 +77,7 @@ pub async fn counters(transaction: &Transaction<'_>, account_id: i64) -> Result<
                        m.status in ('delivered', 'read') and exists (select from events e
                            where e.account_id = m.account_id and e.message_id = m.message_id
                              and e.previous_status in ('failed', 'expired')) as perhaps) r
-            where m.account_id = $1 and m.quota_day is not null
+            where m.account_id = $1 and m.message_id >= $3 and m.quota_day is not null
             group by 1, 2
         ), counted as (
             select 'day' as period, quota_day as starts_on, sum(held)::int8 as held, sum(perhaps)::int8 as perhaps
@@ -63,10 +90,12 @@ pub async fn counters(transaction: &Transaction<'_>, account_id: i64) -> Result<
         from counted c
         full join (select period, starts_on, used from quota_usage where account_id = $1) q
             on q.period = c.period and q.starts_on = c.starts_on
+        -- Another time zone's day may begin a day earlier.
+        where $2::timestamptz is null or coalesce(c.starts_on, q.starts_on) > $2 + interval '1 day'
         order by 1, 2";
     let work = async {
         transaction.transaction.batch_execute(PLAN).await?;
-        run_query(&transaction.transaction, SQL, &[&account_id]).await
+        run_query(&transaction.transaction, SQL, &[&account_id, &horizon.since, &horizon.id]).await
     };
     let rows = match tokio::time::timeout(COUNTING, work).await {
         Ok(rows) => rows?,
@@ -95,7 +124,7 @@ pub struct Checked<Key> {
     pub missing: Vec<Key>,
 }
 
-/// The account's decisions to accept behind `after`, among at most `limit` decisions, with the last one's number; `None`: there
+/// The account's decisions to accept within the horizon and behind `after`, among at most `limit` decisions, with the last one's number; `None`: there
 /// are none.
 ///
 /// # Errors
@@ -103,18 +132,21 @@ pub struct Checked<Key> {
 pub async fn decisions(
     db: &impl Db,
     account_id: i64,
+    horizon: &Horizon,
     after: i64,
     limit: i64,
 ) -> Result<(Checked<i64>, Option<i64>), StoreError> {
     const SQL: &str = "-- audit.decisions
         with page as materialized (
-            select log_id, message_id from policy_log where account_id = $1 and log_id > $2 order by log_id limit $3
+            select log_id, message_id from policy_log
+            where account_id = $1 and log_id > $2 and created_at >= $4 order by log_id limit $3
         )
         select count(message_id), max(log_id),
                coalesce(array_agg(log_id) filter (where message_id is not null and not exists (
                    select from messages m where m.account_id = $1 and m.message_id = page.message_id)), '{}')
         from page";
-    let rows = db.query(SQL, &[&account_id, &after, &limit]).await?;
+    let since = horizon.since.unwrap_or(Timestamp::UNIX_EPOCH);
+    let rows = db.query(SQL, &[&account_id, &after, &limit, &since]).await?;
     let row = rows.first().ok_or(StoreError::Value("policy_log"))?;
     Ok((Checked { looked_at: row.get(0), missing: row.get(2) }, row.get(1)))
 }

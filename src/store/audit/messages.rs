@@ -38,11 +38,11 @@ pub async fn messages(
                coalesce(m.not_before > now(), false) as put_off,
                coalesce(n.paused_at is not null or (n.connection <> 'open' and n.probe is distinct from m.message_id)
                    or n.hold_until > now()
-                   or case when m.template is null then n.texts_hold_until else n.templates_hold_until end > now(),
+                   or case when m.free_text then n.texts_hold_until else n.templates_hold_until end > now(),
                    false) as sender_held,
                m.provider_message_id, m.confirmation, m.created_at <= $4 as witnessable,
                m.confirmation or exists (select from policy_log p where p.account_id = m.account_id
-                   and p.log_id = m.log_id and p.message_id = m.message_id and p.error_code is null) as decided
+                   and p.log_id = m.log_id and p.created_at = m.created_at and p.message_id = m.message_id and p.error_code is null) as decided
         from messages m
         left join instances n on n.account_id = m.account_id and n.instance_id = m.instance_id
         where m.account_id = $1 and m.message_id > $2 order by m.message_id limit $3";

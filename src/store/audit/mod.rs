@@ -12,7 +12,9 @@ use tokio_postgres::IsolationLevel;
 
 use super::{Session, StoreError, Transaction, bounded};
 
-pub use accounts::{Callbacks, Checked, Counter, accounts, callbacks, counters, decisions, keys};
+pub use accounts::{
+    Callbacks, Checked, Counter, Horizon, accounts, callbacks, counters, decisions, horizon, keys,
+};
 pub use events::{EventPage, events};
 pub use ledgers::{AnsweredFor, answers, known_events, known_messages, messages_of_keys};
 pub use messages::{MessagePage, messages};

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{columns, key, millis};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
 use crate::domain::template::Template;
+use crate::store::span::span;
 use crate::store::suppressions::{outdated, unwanted};
 use crate::store::{Db, StoreError, in_force, owe};
 
@@ -56,22 +58,24 @@ with begun as (
         not_before = null, slot_at = null, pair_reserved = false, updated_at = now()
     -- The instance is looked up by its whole key, whichever is looked up first: an account may have thousands.
     from unnest($1::int8[], $2::uuid[], $3::uuid[], $5::uuid[], $6::text[])
-         as k(account_id, message_id, token, event_id, instance_id), instances n
-    where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = k.token and not m.in_flight
+         as k(account_id, message_id, token, event_id, instance_id), instances n, message_texts t
+    where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $7 and $8
+      and m.lease = k.token and not m.in_flight
       and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent))
       and m.due_at > now() and m.expires_at > now()
       -- A slot that has long passed was waited out behind a slow provider: calling now would be a burst.
       and m.slot_at > now() - interval '3 seconds'
+      and t.account_id = k.account_id and t.message_id = k.message_id and t.message_id between $7 and $8
       and m.instance_id = k.instance_id and n.account_id = k.account_id and n.instance_id = k.instance_id
       and n.paused_at is null and (n.connection = 'open' or n.probe = m.message_id) and (n.hold_until is null or n.hold_until <= now())
-      and coalesce(case when m.template is null then n.texts_hold_until else n.templates_hold_until end <= now(), true)
+      and coalesce(case when m.free_text then n.texts_hold_until else n.templates_hold_until end <= now(), true)
       and not ",
         unwanted!("m"),
         " and not ",
         outdated!("m"),
         "
-    returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, m.body, m.instance_id, m.sequence,
-              m.request_id, m.expires_at, m.template, k.event_id, n.probe is not distinct from m.message_id as probe,
+    returning m.account_id, m.message_id, m.calls, m.attempts, m.recipient, t.body, m.instance_id, m.sequence,
+              m.request_id, m.expires_at, t.template, k.event_id, n.probe is not distinct from m.message_id as probe,
               n.provider, n.base_url, n.token_sealed,
               coalesce(n.phone_number_id, n.provider_instance, '') as sender,
               -- Looks like WhatsApp's own ids: 3EB0 and 18 hexadecimal digits.
@@ -115,7 +119,10 @@ pub async fn begin(
 ) -> Result<(Vec<Begun>, Vec<DeliveryKey>), StoreError> {
     let (accounts, messages) = columns(keys);
     let events: Vec<Uuid> = keys.iter().map(|_| Uuid::now_v7()).collect();
-    let rows = db.query(BEGIN, &[&accounts, &messages, &tokens, &millis(lease), &events, &instances]).await?;
+    let (least, greatest) = span(&messages);
+    let params: [&(dyn ToSql + Sync); 8] =
+        [&accounts, &messages, &tokens, &millis(lease), &events, &instances, &least, &greatest];
+    let rows = db.query(BEGIN, &params).await?;
     let mut begun = Vec::with_capacity(rows.len());
     let mut owed = Vec::new();
     for row in &rows {
@@ -151,7 +158,9 @@ fn read_begun(row: &Row) -> Result<Begun, StoreError> {
 
 fn template(row: &Row) -> Result<Option<Template>, StoreError> {
     let stored: Option<serde_json::Value> = row.get(16);
-    stored.map(|stored| Template::parse(&stored).ok_or(StoreError::Value("messages.template"))).transpose()
+    stored
+        .map(|stored| Template::parse(&stored).ok_or(StoreError::Value("message_texts.template")))
+        .transpose()
 }
 
 /// Takes back a begin whose answer was lost: no call was made, so the messages are due at once.
@@ -163,13 +172,15 @@ pub async fn unbegin(db: &impl Db, keys: &[MessageKey], tokens: &[Uuid]) -> Resu
         with taken_back as (
             update messages m set in_flight = false, lease = null, due_at = now(), slot_at = null
             from unnest($1::int8[], $2::uuid[], $3::uuid[]) as k(account_id, message_id, token)
-            where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = k.token
+            where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $4 and $5
+              and m.lease = k.token
             returning m.account_id, m.message_id, m.calls
         )
         update attempts a set finished_at = now(), outcome = 'not_made'
         from taken_back t where a.account_id = t.account_id and a.message_id = t.message_id and a.attempt = t.calls
-          and a.outcome is null";
+          and a.message_id between $4 and $5 and a.outcome is null";
     let (accounts, messages) = columns(keys);
-    db.execute(SQL, &[&accounts, &messages, &tokens]).await?;
+    let (least, greatest) = span(&messages);
+    db.execute(SQL, &[&accounts, &messages, &tokens, &least, &greatest]).await?;
     Ok(())
 }

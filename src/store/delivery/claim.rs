@@ -9,6 +9,7 @@ use super::{columns, key, millis};
 use crate::domain::id::MessageKey;
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 use crate::store::conversations::outside_window;
+use crate::store::span::span;
 use crate::store::suppressions::{outdated, unwanted};
 use crate::store::{Db, StoreError, in_force};
 
@@ -42,11 +43,12 @@ pub enum Step {
     NeedTemplate,
 }
 
-/// How far ahead a slot may be for a worker to wait for it.
-const HORIZON_MS: i64 = 1_000;
-/// How long before its expected slot a deferred message is looked at again: a worker's next look and the claim
+/// How far ahead a slot may be for a worker to wait for it. A one-time code waits behind the slots that were given so far
+/// ahead, and must be called within a second.
+const HORIZON_MS: i64 = 700;
+/// How long before its expected slot a deferred message is looked at again: a worker's next look (200 ms) and the claim
 /// must fit into it, and it must be shorter than the horizon.
-const LEAD_MS: i64 = 700;
+const LEAD_MS: i64 = 450;
 /// How long messages of an instance that cannot send wait before they are looked at again.
 const HELD_MS: i64 = 15_000;
 
@@ -57,9 +59,9 @@ with candidates as materialized (
     from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)) k
     cross join lateral (
         select account_id, message_id, instance_id, lane, recipient, purpose, slot_at, pair_reserved, expires_at,
-               status = 'unknown' and resent as resent, confirmation, template is null as free_text
+               status = 'unknown' and resent as resent, confirmation, free_text
         from messages m
-        where m.account_id = k.account_id and m.message_id = k.message_id
+        where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $10 and $11
           and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent)) and not m.in_flight
           and (m.not_before is null or m.not_before <= now() or m.expires_at <= now()) and (m.lease is null or m.lease = $3::uuid or m.due_at <= now())
         for update skip locked) m
@@ -185,7 +187,7 @@ update messages m set
     slot_at = s.slot_at,
     pair_reserved = s.pair_reserved
 from steps s
-where m.account_id = s.account_id and m.message_id = s.message_id
+where m.account_id = s.account_id and m.message_id = s.message_id and m.message_id between $10 and $11
 returning m.account_id, m.message_id, s.step, m.request_id,
           greatest(0, extract(epoch from coalesce(s.slot_at, s.not_before) - now()) * 1000)::int8 as wait_ms, m.instance_id,
           greatest(0, extract(epoch from now() - m.created_at) * 1000)::int8 as age_ms"
@@ -204,6 +206,7 @@ pub async fn claim(
     lease: Duration,
 ) -> Result<Vec<Claimed>, StoreError> {
     let (accounts, messages) = columns(keys);
+    let (least, greatest) = span(&messages);
     let rows = db
         .query(
             CLAIM,
@@ -217,6 +220,8 @@ pub async fn claim(
                 &HORIZON_MS,
                 &LEAD_MS,
                 &HELD_MS,
+                &least,
+                &greatest,
             ],
         )
         .await?;
@@ -249,8 +254,9 @@ pub async fn release(db: &impl Db, keys: &[MessageKey], tokens: &[Uuid]) -> Resu
     const SQL: &str = "-- delivery.release
         update messages m set lease = null, due_at = now(), slot_at = null
         from unnest($1::int8[], $2::uuid[], $3::uuid[]) as k(account_id, message_id, token)
-        where m.account_id = k.account_id and m.message_id = k.message_id and m.lease = k.token and not m.in_flight";
+        where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $4 and $5 and m.lease = k.token and not m.in_flight";
     let (accounts, messages) = columns(keys);
-    db.execute(SQL, &[&accounts, &messages, &tokens]).await?;
+    let (least, greatest) = span(&messages);
+    db.execute(SQL, &[&accounts, &messages, &tokens, &least, &greatest]).await?;
     Ok(())
 }

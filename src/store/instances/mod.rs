@@ -282,7 +282,7 @@ async fn make_due(db: &impl Db, (account_id, instance_id): (i64, &str)) -> Resul
         "-- messages.make_due
         with waiting as (
             select account_id, message_id from messages
-            where account_id = $1 and instance_id = $2 and due_at > now() and status in ('queued', 'sending')
+            where lane in ('priority', 'standard') and account_id = $1 and instance_id = $2 and due_at > now() and status in ('queued', 'sending')
                 and not in_flight and lease is null and (not_before is null or not_before <= now())
             limit $3
             for update skip locked

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::super::span::span;
 use super::super::{Db, StoreError};
 use super::{columns, get, open_delivery};
 use crate::domain::event::Event;
@@ -41,8 +42,8 @@ with wanted as (
     from wanted w
     join webhook_deliveries d using (account_id, event_id, endpoint_id)
     left join webhook_endpoints e using (account_id, endpoint_id)
-    left join events v using (account_id, event_id)
-    where ",
+    left join events v on v.account_id = d.account_id and v.event_id = d.event_id and v.event_id between $6 and $7
+    where d.event_id between $6 and $7 and ",
     open_delivery!(),
     "
     for update of d skip locked
@@ -51,11 +52,13 @@ with wanted as (
     set status = 'failed', due_at = null, lease = null, finished_at = now()
     from open o
     where (d.account_id, d.event_id, d.endpoint_id) = (o.account_id, o.event_id, o.endpoint_id) and not o.wanted
+      and d.event_id between $6 and $7
 ), claimed as (
     update webhook_deliveries d
     set lease = $4, due_at = now() + make_interval(secs => $5)
     from open o
     where (d.account_id, d.event_id, d.endpoint_id) = (o.account_id, o.event_id, o.endpoint_id) and o.wanted
+      and d.event_id between $6 and $7
     returning d.account_id, d.event_id, d.endpoint_id, d.attempts
 )
 select c.account_id, c.event_id, c.endpoint_id, c.attempts, e.url, e.secret_sealed,
@@ -68,7 +71,8 @@ from claimed c
 join webhook_endpoints e using (account_id, endpoint_id)
 join events v using (account_id, event_id)
 left join instances i on i.account_id = v.account_id and i.instance_id = v.instance_id
-left join messages m on m.account_id = v.account_id and m.message_id = v.message_id"
+left join messages m on m.account_id = v.account_id and m.message_id = v.message_id
+where v.event_id between $6 and $7"
 );
 
 /// Claims those of `keys` that are due and held by nobody, until `lease_time` from now. A delivery whose endpoint is
@@ -83,7 +87,10 @@ pub async fn claim(
     lease_time: Duration,
 ) -> Result<Vec<Claim>, StoreError> {
     let (accounts, events, endpoints) = columns(keys);
-    let rows = db.query(CLAIM, &[&accounts, &events, &endpoints, &lease, &lease_time.as_secs_f64()]).await?;
+    let (least, greatest) = span(&events);
+    let seconds = lease_time.as_secs_f64();
+    let rows =
+        db.query(CLAIM, &[&accounts, &events, &endpoints, &lease, &seconds, &least, &greatest]).await?;
     rows.iter().map(read_claim).collect()
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub use claim::{Claim, claim};
 pub use outcome::{Attempt, DisabledEndpoint, EndpointReport, Next, record, report};
 
+use super::span::span;
 use super::{Db, StoreError};
 use crate::domain::id::DeliveryKey;
 
@@ -36,7 +37,7 @@ with later as (
     select d.account_id, d.event_id, d.endpoint_id, w.delay
     from unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::float8[]) as w (account_id, event_id, endpoint_id, delay)
     join webhook_deliveries d using (account_id, event_id, endpoint_id)
-    where ",
+    where d.event_id between $5 and $6 and ",
     open_delivery!(),
     "
     for update of d skip locked
@@ -44,7 +45,8 @@ with later as (
 update webhook_deliveries d
 set lease = null, due_at = now() + make_interval(secs => l.delay)
 from later l
-where (d.account_id, d.event_id, d.endpoint_id) = (l.account_id, l.event_id, l.endpoint_id)"
+where (d.account_id, d.event_id, d.endpoint_id) = (l.account_id, l.event_id, l.endpoint_id)
+  and d.event_id between $5 and $6"
 );
 
 /// Puts off deliveries nobody holds: they become due after the pause each of them comes with.
@@ -54,7 +56,8 @@ where (d.account_id, d.event_id, d.endpoint_id) = (l.account_id, l.event_id, l.e
 pub async fn defer(db: &impl Db, keys: &[DeliveryKey], pauses: &[Duration]) -> Result<(), StoreError> {
     let (accounts, events, endpoints) = columns(keys);
     let seconds: Vec<f64> = pauses.iter().map(Duration::as_secs_f64).collect();
-    db.execute(DEFER, &[&accounts, &events, &endpoints, &seconds]).await.map(drop)
+    let (least, greatest) = span(&events);
+    db.execute(DEFER, &[&accounts, &events, &endpoints, &seconds, &least, &greatest]).await.map(drop)
 }
 
 const RELEASE: &str = "-- webhooks.release
@@ -62,7 +65,7 @@ update webhook_deliveries d
 set lease = null, due_at = now()
 from unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[]) as w (account_id, event_id, endpoint_id, lease)
 where (d.account_id, d.event_id, d.endpoint_id) = (w.account_id, w.event_id, w.endpoint_id)
-  and d.lease = w.lease and d.status = 'pending'";
+  and d.event_id between $5 and $6 and d.lease = w.lease and d.status = 'pending'";
 
 /// Gives claimed deliveries back, due at once, as if they had not been claimed.
 ///
@@ -70,7 +73,8 @@ where (d.account_id, d.event_id, d.endpoint_id) = (w.account_id, w.event_id, w.e
 /// [`StoreError`].
 pub async fn release(db: &impl Db, keys: &[DeliveryKey], leases: &[Uuid]) -> Result<(), StoreError> {
     let (accounts, events, endpoints) = columns(keys);
-    db.execute(RELEASE, &[&accounts, &events, &endpoints, &leases]).await.map(drop)
+    let (least, greatest) = span(&events);
+    db.execute(RELEASE, &[&accounts, &events, &endpoints, &leases, &least, &greatest]).await.map(drop)
 }
 
 /// The keys as one array for each of their columns.

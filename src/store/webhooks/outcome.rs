@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::super::span::span;
 use super::super::{Db, StoreError};
 use super::{columns, get};
 use crate::domain::id::DeliveryKey;
@@ -78,7 +79,7 @@ with made as (
         finished_at = case when o.status <> 'pending' then now() end
     from made o
     where (d.account_id, d.event_id, d.endpoint_id) = (o.account_id, o.event_id, o.endpoint_id)
-      and d.lease = o.lease and d.status = 'pending'
+      and d.event_id between $11 and $12 and d.lease = o.lease and d.status = 'pending'
     returning o.*
 ), logged as (
     insert into webhook_attempts
@@ -86,7 +87,8 @@ with made as (
     select r.account_id, r.event_id, r.endpoint_id,
            (select coalesce(max(a.attempt), 0) + 1
             from webhook_attempts a
-            where (a.account_id, a.event_id, a.endpoint_id) = (r.account_id, r.event_id, r.endpoint_id)),
+            where (a.account_id, a.event_id, a.endpoint_id) = (r.account_id, r.event_id, r.endpoint_id)
+              and a.event_id between $11 and $12),
            now() - make_interval(secs => r.duration_ms / 1000.0), r.duration_ms, r.http_status, r.error, r.answer
     from recorded r
 )
@@ -107,12 +109,13 @@ pub async fn record(db: &impl Db, attempts: &[Attempt]) -> Result<Vec<DeliveryKe
     let answers: Vec<Option<&str>> = attempts.iter().map(|attempt| attempt.answer.as_deref()).collect();
     let (ends, pauses): (Vec<&str>, Vec<Option<f64>>) =
         attempts.iter().map(|attempt| written(attempt.next)).unzip();
+    let (least, greatest) = span(&events);
     let rows = db
         .query(
             RECORD,
             &[
                 &accounts, &events, &endpoints, &leases, &durations, &statuses, &errors, &answers, &ends,
-                &pauses,
+                &pauses, &least, &greatest,
             ],
         )
         .await?;

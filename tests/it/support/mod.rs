@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod line;
 pub mod meta;
 pub mod meta_stage;
+pub mod past;
 pub mod process;
 pub mod provider;
 pub mod proxy;

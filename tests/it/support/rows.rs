@@ -2,6 +2,7 @@
 
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::eventually;
 
@@ -76,11 +77,13 @@ pub async fn message_under_way(
     provider_id: &str,
 ) -> String {
     let sql = "with m as (
-            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, body, status,
+            insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, status,
                 sequence, calls, in_flight, due_at, expires_at, quota_day, quota_month, request_id)
-            values ($1, gen_random_uuid(), 1, $2, 'transactional', 'standard', $3, 'Your parcel is here.', 'sending',
+            values ($1, $5, 1, $2, 'transactional', 'standard', $3, 'sending',
                 1, 1, true, now() + interval '1 hour', now() + interval '1 day', current_date, current_date, 'r')
             returning account_id, message_id
+        ), t as (
+            insert into message_texts (account_id, message_id, body) values ($1, $5, 'Your parcel is here.')
         ), a as (
             insert into attempts (account_id, message_id, attempt, provider_message_id)
             select account_id, message_id, 1, $4 from m
@@ -91,7 +94,8 @@ pub async fn message_under_way(
             from m
         )
         select message_id::text from m";
-    let params: [&(dyn ToSql + Sync); 4] = [&account_id, &instance_id, &recipient, &provider_id];
+    let params: [&(dyn ToSql + Sync); 5] =
+        [&account_id, &instance_id, &recipient, &provider_id, &Uuid::now_v7()];
     database.query_one(sql, &params).await.expect("it can be made").get(0)
 }
 
