@@ -17,12 +17,13 @@ const CONNECTIONS: usize = 64;
 const PEOPLE: u64 = 2_000;
 /// A stage may be so many times slower than expected.
 const SLOWER: f64 = 3.0;
-/// What each stage comes to in percent of the floor, in a build that is not optimised, on two busy cores.
+/// What each stage comes to in percent of the floor, in a build that is not optimised, on two cores with nothing else on
+/// them: the floor gains most by that, so that busier ones only come nearer to it.
 const EXPECTED: [(&str, f64); 4] = [
-    ("accept", 5.0),
-    ("recorded, no webhooks", 1.5),
-    ("recorded, one webhook a message", 1.0),
-    ("callbacks answered and applied", 0.4),
+    ("accept", 3.5),
+    ("recorded, no webhooks", 1.25),
+    ("recorded, one webhook a message", 0.75),
+    ("callbacks answered and applied", 0.5),
 ];
 
 /// Measures each stage once, and the floor before and after: what else the machine does may begin or end meanwhile.
