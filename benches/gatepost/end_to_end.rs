@@ -78,6 +78,11 @@ pub async fn flow(servers: &Servers, time: Duration, setup: Setup, report: &mut 
     }
     stage.start(&Binary::ALL).await;
     let flow = send(&stage, &receiver, time).await;
+    let owed = sql::webhooks_owed(&stage.database).await;
+    let told = i64::try_from(receiver.received()).expect("a count");
+    report.must((owed > 0) == setup.webhooks && told >= owed, || {
+        format!("end_to_end: {owed} webhooks, {told} of them told")
+    });
     stage.strike(servers).await;
     report.must(flow.wrong.is_none(), || format!("end_to_end: {}", flow.wrong.clone().unwrap_or_default()));
     flow

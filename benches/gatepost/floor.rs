@@ -108,16 +108,19 @@ async fn write(insert: BareInsert, publisher: Publisher, end: Instant) -> usize 
 /// Waits until no publish waits for its confirm any more.
 pub async fn wait_until_published(publishing: &Semaphore) {
     let all = u32::try_from(PUBLISHING).expect("few");
-    drop(publishing.acquire_many(all).await.expect("it is never closed"));
+    drop(publishing.acquire_many(all).await.expect("every publish is confirmed"));
 }
 
 /// Has the ids of a batch published while the next one is committed, unless too many wait for their confirm.
 pub async fn publish(publisher: &Publisher, publishing: &Arc<Semaphore>, batch: &Batch) {
-    let place = Arc::clone(publishing).acquire_owned().await.expect("it is never closed");
-    let (publisher, jobs) = (publisher.clone(), jobs(batch));
+    let place = Arc::clone(publishing).acquire_owned().await.expect("every publish is confirmed");
+    let (publisher, jobs, publishing) = (publisher.clone(), jobs(batch), Arc::clone(publishing));
     tokio::spawn(async move {
         for job in jobs {
-            publisher.publish(Queue::DeliverStandard, &job).await.expect("a publish is confirmed");
+            // Who waits for a place, and who waits for the last one, learns of it and ends the run.
+            if publisher.publish(Queue::DeliverStandard, &job).await.is_err() {
+                publishing.close();
+            }
         }
         drop(place);
     });

@@ -36,7 +36,8 @@ pub async fn run(servers: &Servers, time: Duration, report: &mut Report) {
     let ids =
         stage.processes.iter().filter_map(|process| Some((format!("{:?}", process.binary), process.id()?)));
     let memory = Memory::watch(ids.collect());
-    stage.load(&stage.letters(), CONNECTIONS, Pace::Closed, time).run().await;
+    let sent = stage.load(&stage.letters(), CONNECTIONS, Pace::Closed, time).run().await;
+    report.must(sent.unexpected().is_none(), || format!("memory: {:?}", sent.unexpected()));
     for (name, kib) in memory.peak().await {
         report.add("memory", format!("{name}: most, under load"), kib as f64 / MIB, "MiB");
     }

@@ -30,6 +30,7 @@ pub async fn run(servers: &Servers, report: &mut Report) {
     load.most = BACKLOG;
     let queued = load.run().await;
     report.must(queued.unexpected().is_none(), || format!("otp_under_backlog: {:?}", queued.unexpected()));
+    report.must(queued.count() == BACKLOG, || format!("otp_under_backlog: {} queued", queued.count()));
     let mut waits = codes(&stage, CODES_SENT, PAUSE, report).await;
     report.add("otp_under_backlog", "request to provider: p50", percentile(&mut waits, 50), "ms");
     let longest = percentile(&mut waits, 100);

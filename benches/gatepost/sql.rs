@@ -55,6 +55,11 @@ pub async fn webhooks_due(database: &Client) -> i64 {
     count(database, "select count(*) from webhook_deliveries where due_at is not null").await
 }
 
+/// How many webhooks there were, those that failed for good included.
+pub async fn webhooks_owed(database: &Client) -> i64 {
+    count(database, "select count(*) from webhook_deliveries").await
+}
+
 /// How many callbacks have not had their effect.
 pub async fn callbacks_due(database: &Client) -> i64 {
     count(database, "select count(*) from callbacks where due_at is not null").await

@@ -2,22 +2,8 @@
 
 use tokio_postgres::Row;
 
-use super::{Db, Session, StoreError, Transaction};
+use super::{Db, StoreError};
 use crate::domain::instance::Connection;
-
-/// Begins a transaction in which the other functions here are called: their scans end where enough was counted. A bitmap
-/// would be made of all that waits before the first of it is counted, and is what Postgres prefers as long as it knows nothing
-/// of a table's size.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn begin(session: &mut Session) -> Result<Transaction<'_>, StoreError> {
-    const SQL: &str = "-- measures.begin
-        select set_config('enable_bitmapscan', 'off', true)";
-    let transaction = session.begin().await?;
-    transaction.query(SQL, &[]).await?;
-    Ok(transaction)
-}
 
 /// Rows that wait to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq)]

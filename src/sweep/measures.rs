@@ -45,7 +45,7 @@ impl Measurer {
     /// Measures once; never `true`, because nothing is left undone.
     async fn round(&mut self) -> Result<bool, StoreError> {
         let mut session = self.pool.get().await?;
-        let measuring = measures::begin(&mut session).await?;
+        let measuring = session.begin().await?;
         for lane in Lane::ALL.map(Lane::as_str) {
             let Waiting { oldest_due_seconds, due, backlog } =
                 measures::messages(&measuring, lane, CAP).await?;

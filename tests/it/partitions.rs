@@ -54,7 +54,8 @@ pub async fn partitions_are_made_ahead(services: &Services) {
     }
     let expected = "select array_agg(name order by name) from (
             select 'messages_default' as name
-            union select to_char(at, '\"messages_\"YYYY\"m\"MM') from unnest(array[now(), now() + interval '28 days']) at) n";
+            union select to_char(moment at time zone 'UTC', '\"messages_\"YYYY\"m\"MM')
+            from unnest(array[now(), now() + interval '28 days']) moment) n";
     let expected: Vec<String> = database.query_one(expected, &[]).await.expect("names").get(0);
     assert_eq!(made[0], expected);
     assert_eq!(made[1].len(), 6, "texts have a week each: {:?}", made[1]);
@@ -217,7 +218,7 @@ pub async fn partitions_of_the_past_are_left_alone(services: &Services) {
     all_have_left(&database).await;
     let before = scans(&database).await;
     let present = "select array_agg(relname::text) from pg_class c join pg_inherits i on i.inhrelid = c.oid
-        where relname like '%default' or relname >= inhparent::regclass::text || to_char(now() - interval '1 week',
+        where relname like '%default' or relname >= inhparent::regclass::text || to_char(now() at time zone 'UTC' - interval '1 week',
             case inhparent::regclass::text when 'message_texts' then '_IYYY\"w\"IW' else '_YYYY\"m\"MM' end)";
     let present: Vec<String> = database.query_one(present, &[]).await.expect("names").get(0);
 
