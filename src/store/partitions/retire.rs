@@ -36,6 +36,10 @@ pub async fn drop_oldest(
     let Some((oldest, _)) = oldest.filter(|(oldest, _)| oldest.ends <= until) else {
         return Ok(Retired::Nothing);
     };
+    // Before the lock as well, so that nobody waits for an answer that is known.
+    if waits(transaction, oldest.ends).await? {
+        return Ok(Retired::Open(oldest.name));
+    }
     transaction
         .run(&format!("{PATIENCE}; lock table only {} in access exclusive mode", family.table))
         .await?;

@@ -160,11 +160,12 @@ pub async fn queries_find_what_they_ask_for(services: &Services) {
     assert!(unseen.is_empty(), "on no panel and in no alert: {unseen:?}");
 }
 
-/// What waits is measured: due messages by lane, unknown outcomes, instances that cannot send; and webhooks.
+/// What waits is measured: due messages by lane, unknown outcomes, instances that cannot send, webhooks, and callbacks that no
+/// gateway applies.
 pub async fn measures_what_waits(services: &Services) {
     let mut world = World::new(services).await;
     world.set("GATEPOST_ACCEPT_DUE_MS", 1);
-    let _gateway = world.start(Binary::Gateway).await;
+    let gateway = world.start(Binary::Gateway).await;
     let customer = world.customer().await;
     let suspect = world.customer().await;
     let paused = world.customer().await;
@@ -176,7 +177,14 @@ pub async fn measures_what_waits(services: &Services) {
     world.admin(&["instance", "pause", "--account", &paused.account, "--id", &paused.instance]).await;
     let unknown = "update messages set status = 'unknown', due_at = now() + interval '1 hour'
                    where message_id = $1::text::uuid";
-    world.database().await.execute(unknown, &[&first]).await.expect("it can be changed");
+    let database = world.database().await;
+    database.execute(unknown, &[&first]).await.expect("it can be changed");
+    drop(gateway);
+    let waiting = "insert into webhook_deliveries (account_id, event_id, endpoint_id, due_at)
+                       values (1, first_id_of(now()), gen_random_uuid(), now() + interval '1 hour');
+                   insert into callbacks (account_id, body_hash, provider, body, due_at)
+                       values (1, 'hash', 'meta', '{}', now() - interval '30 seconds')";
+    database.batch_execute(waiting).await.expect("they can be made");
 
     let sweep = world.start(Binary::Sweep).await;
     let lane = |lane| [("lane", lane)];
@@ -196,9 +204,18 @@ pub async fn measures_what_waits(services: &Services) {
     ] {
         assert_eq!(measured.sum(name, &labels), Some(expected), "{name} {labels:?}");
     }
-    assert_eq!(measured.sum("gatepost_messages_unknown", &[]), Some(1.0));
+    for (name, expected) in [
+        ("gatepost_messages_unknown", 1.0),
+        ("gatepost_webhooks_due", 0.0),
+        ("gatepost_webhooks_backlog", 1.0),
+        ("gatepost_callbacks_due", 1.0),
+    ] {
+        assert_eq!(measured.sum(name, &[]), Some(expected), "{name}");
+    }
     let overdue = measured.sum("gatepost_messages_oldest_due_seconds", &lane("priority"));
     assert!(overdue.is_some_and(|seconds| seconds > 0.0 && seconds < 60.0), "{overdue:?}");
+    let callback = measured.sum("gatepost_callbacks_oldest_due_seconds", &[]);
+    assert!(callback.is_some_and(|seconds| seconds > 30.0 && seconds < 90.0), "{callback:?}");
 }
 
 /// What fails is counted where it fails: sends that are answered with an error of ours, tries of the stage, and waits for a
