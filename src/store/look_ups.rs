@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::connections::Server;
+use super::span::few;
 use super::{Db, StoreError};
 use crate::domain::id::MessageKey;
 
@@ -32,11 +33,12 @@ pub struct LookUp {
 /// # Errors
 /// [`StoreError`].
 pub async fn claim(db: &impl Db, most: i64, schedule: &[Duration]) -> Result<Vec<LookUp>, StoreError> {
-    const SQL: &str = "-- look_ups.claim
+    const SQL: &str = concat!(
+        "-- look_ups.claim
         with due as materialized (
-            select m.account_id, m.message_id from instances n
+            select m.* from instances n
             cross join lateral (
-                select account_id, message_id from messages m
+                select account_id, message_id, instance_id, calls from messages m
                 where m.account_id = n.account_id and m.instance_id = n.instance_id and m.status = 'unknown'
                   and not m.unsent and not m.in_flight and m.due_at > now() and m.look_ups < cardinality($2::int8[])
                   and m.updated_at + ($2::int8[])[m.look_ups + 1] * interval '1 millisecond' <= now()
@@ -44,14 +46,21 @@ pub async fn claim(db: &impl Db, most: i64, schedule: &[Duration]) -> Result<Vec
             where n.provider = 'evolution' limit $1
         )
         update messages m set look_ups = m.look_ups + 1
-        from due d, instances n, attempts a, message_texts t
-        where m.account_id = d.account_id and m.message_id = d.message_id
-          and n.account_id = m.account_id and n.instance_id = m.instance_id
-          and a.account_id = m.account_id and a.message_id = m.message_id and a.attempt = m.calls
-          and a.provider_message_id is not null
-          and t.account_id = m.account_id and t.message_id = m.message_id
+        from due d
+        cross join lateral (
+            select * from instances n where n.account_id = d.account_id and n.instance_id = d.instance_id offset 0) n
+        cross join lateral (
+            select provider_message_id, started_at from attempts a
+            where a.account_id = d.account_id and a.message_id = d.message_id and a.attempt = d.calls offset 0) a
+        cross join lateral (
+            select body from message_texts t
+            where t.account_id = d.account_id and t.message_id = d.message_id offset 0) t
+        where m.account_id = d.account_id and m.message_id = d.message_id and a.provider_message_id is not null and ",
+        few!("d"),
+        "
         returning m.account_id, m.message_id, m.recipient, t.body, a.provider_message_id, a.started_at, n.instance_id,
-                  n.base_url, n.provider_instance, n.token_sealed";
+                  n.base_url, n.provider_instance, n.token_sealed"
+    );
     let waits: Vec<i64> =
         schedule.iter().map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).collect();
     Ok(db.query(SQL, &[&most, &waits]).await?.iter().map(look_up).collect())

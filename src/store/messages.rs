@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::span::span;
+use super::span::{few, span};
 use super::{Db, StoreError};
 use crate::domain::id::MessageKey;
 use crate::domain::status::Status;
@@ -12,11 +12,14 @@ use crate::domain::status::Status;
 /// # Errors
 /// [`StoreError`].
 pub async fn statuses(db: &impl Db, keys: &[MessageKey]) -> Result<Vec<(MessageKey, Status)>, StoreError> {
-    const SQL: &str = "-- messages.statuses
+    const SQL: &str = concat!(
+        "-- messages.statuses
         select m.account_id, m.message_id, m.status::text
         from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)
         join messages m on m.account_id = k.account_id and m.message_id = k.message_id
-        where m.message_id between $3 and $4";
+        where m.message_id between $3 and $4 and ",
+        few!("k")
+    );
     let accounts: Vec<i64> = keys.iter().map(|key| key.account_id).collect();
     let messages: Vec<Uuid> = keys.iter().map(|key| key.message_id).collect();
     let (least, greatest) = span(&messages);

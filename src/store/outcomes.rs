@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::span::span;
+use super::span::{few, span};
 use super::{Db, StoreError, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::retry::Next;
@@ -86,7 +86,9 @@ with input as materialized (
     update attempts a set finished_at = now(), outcome = d.outcome, code = d.code, reason = d.reason,
                           provider_message_id = coalesce(d.provider_message_id, a.provider_message_id)
     from decided d where a.account_id = d.account_id and a.message_id = d.message_id and a.attempt = d.call
-      and a.message_id between $15 and $16
+      and a.message_id between $15 and $16 and ",
+        few!("d"),
+        "
 ), moved as (
     update messages m set
         status = d.after, sequence = m.sequence + (d.after <> d.before)::int, in_flight = false, lease = null,
@@ -101,7 +103,9 @@ with input as materialized (
         not_before = case when d.next = 'again' then now() + d.pause_ms * interval '1 millisecond' end,
         slot_at = null, pair_reserved = false, updated_at = now()
     from decided d
-    where m.account_id = d.account_id and m.message_id = d.message_id and m.message_id between $15 and $16
+    where m.account_id = d.account_id and m.message_id = d.message_id and m.message_id between $15 and $16 and ",
+        few!("d"),
+        "
 ), told as (
     insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status,
                         sequence, error, request_id)

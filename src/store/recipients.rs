@@ -239,7 +239,9 @@ pub async fn of_message(
 ) -> Result<Option<String>, StoreError> {
     const SQL: &str = "-- recipients.of_message
         select m.recipient from attempts a
-        join messages m on m.account_id = a.account_id and m.message_id = a.message_id
+        cross join lateral (
+            select recipient from messages m
+            where m.account_id = a.account_id and m.message_id = a.message_id offset 0) m
         where a.account_id = $1 and a.provider_message_id = $2 limit 1";
     let rows = db.query(SQL, &[&account_id, &provider_message_id]).await?;
     Ok(rows.first().map(|row| row.get(0)))

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::span::span;
+use super::span::{few, span};
 use super::{Db, StoreError, outcomes, owe};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::status::Status;
@@ -74,7 +74,8 @@ with input as materialized (
     select * from unnest($1::int4[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int8[], $7::uuid[])
         as i(place, phone_number_id, sender_account, sender_instance, provider_message_id, account_id, message_id)
 ), named as materialized (
-    -- Marks and ids alike count only for the sender they were made for.
+    -- Marks and ids alike count only for the sender they were made for. `offset 0` has messages looked up by their whole key:
+    -- of a table without statistics Postgres expects so few rows that it would read all of an account.
     select i.place, n.account_id, coalesce(ours.message_id, theirs.message_id) as message_id,
            case when ours.message_id is null then theirs.attempt end as call
     from input i
@@ -86,12 +87,13 @@ with input as materialized (
     left join lateral (
         select m.message_id from messages m
         where i.account_id = n.account_id and m.account_id = n.account_id
-          and m.message_id = i.message_id and m.instance_id = n.instance_id) ours on true
+          and m.message_id = i.message_id and m.instance_id = n.instance_id offset 0) ours on true
     left join lateral (
         select a.message_id, a.attempt from attempts a
-        join messages m on m.account_id = a.account_id and m.message_id = a.message_id
+        cross join lateral (
+            select from messages m
+            where m.account_id = a.account_id and m.message_id = a.message_id and m.instance_id = n.instance_id offset 0) m
         where a.account_id = n.account_id and a.provider_message_id = i.provider_message_id
-          and m.instance_id = n.instance_id
         order by a.attempt desc limit 1) theirs on true
 ), locked as materialized (
     select o.place, m.*, o.call
@@ -159,18 +161,25 @@ pub struct WentOut<'a> {
 /// # Errors
 /// [`StoreError`].
 pub async fn recognise(db: &impl Db, sent: &WentOut<'_>) -> Result<(), StoreError> {
-    const SQL: &str = "-- reports.recognise
+    const SQL: &str = concat!(
+        "-- reports.recognise
         with alike as materialized (
             select m.account_id, m.message_id, m.calls, a.started_at from messages m
-            join attempts a on a.account_id = m.account_id and a.message_id = m.message_id and a.attempt = m.calls
-            join message_texts t on t.account_id = m.account_id and t.message_id = m.message_id
-            where m.account_id = $1 and m.instance_id = $2 and m.recipient = $4 and m.status = 'unknown' and t.body = $5
+            cross join lateral (
+                select started_at from attempts a
+                where a.account_id = m.account_id and a.message_id = m.message_id and a.attempt = m.calls offset 0) a
+            cross join lateral (
+                select from message_texts t
+                where t.account_id = m.account_id and t.message_id = m.message_id and t.body = $5 offset 0) t
+            where m.account_id = $1 and m.instance_id = $2 and m.recipient = $4 and m.status = 'unknown'
               and not exists (select from attempts k where k.account_id = $1 and k.provider_message_id = $3)
         )
         update attempts a set provider_message_id = $3 from alike l
         where (select count(*) from alike) = 1
           and l.started_at between $6::timestamptz - interval '15 minutes' and $6::timestamptz
-          and a.account_id = l.account_id and a.message_id = l.message_id and a.attempt = l.calls";
+          and a.account_id = l.account_id and a.message_id = l.message_id and a.attempt = l.calls and ",
+        few!("l")
+    );
     let params: [&(dyn ToSql + Sync); 6] = [
         &sent.account_id,
         &sent.instance_id,
@@ -217,7 +226,9 @@ with input as materialized (
         in_flight = false, unsent = false, due_at = null, not_before = null, updated_at = now()
     from input i
     where i.step = i.steps and m.account_id = i.account_id and m.message_id = i.message_id
-      and m.message_id between $11 and $12
+      and m.message_id between $11 and $12 and ",
+        few!("i"),
+        "
     returning m.account_id, m.message_id, m.instance_id, m.recipient, m.request_id, m.calls, m.sequence - i.steps as sequence
 ), noted as (
     update attempts a set provider_message_id = coalesce(a.provider_message_id, i.provider_message_id),
@@ -225,7 +236,9 @@ with input as materialized (
         outcome = case when a.outcome is null or a.outcome = 'unknown' then 'accepted' else a.outcome end
     from input i join moved m on m.account_id = i.account_id and m.message_id = i.message_id
     where i.step = i.steps and i.call is not null and a.account_id = i.account_id and a.message_id = i.message_id
-      and a.message_id between $11 and $12
+      and a.message_id between $11 and $12 and ",
+        few!("i"),
+        "
       -- After a restore the provider knows of calls that are not on record: one stands for them.
       and a.attempt = least(i.call, m.calls)
 ), told as (

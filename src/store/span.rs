@@ -5,6 +5,16 @@
 
 use uuid::Uuid;
 
+/// Always true of the rows of a list of keys, of which Postgres then expects few. Each is looked up by its key in any case
+/// then. Of a table without statistics (a new month's, say) it expects a handful of rows within a span, and would compare
+/// each of them with each of a list that it takes to be long; a process would keep to that plan until the table was analysed.
+macro_rules! few {
+    ($list:literal) => {
+        concat!($list, ".account_id + 0 between 0 and 9223372036854775807")
+    };
+}
+pub(super) use few;
+
 /// The least and the greatest of the ids; nothing lies between those of none.
 pub(super) fn span<'a>(ids: impl IntoIterator<Item = &'a Uuid>) -> (Uuid, Uuid) {
     ids.into_iter()

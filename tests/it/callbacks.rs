@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::http;
 use crate::support::meta::{self, all_applied, callback, post_signed, signature, status};
 use crate::support::process::Binary;
 use crate::support::provider::add_instance;
@@ -35,7 +36,7 @@ pub async fn the_handshake_needs_the_token_and_the_mode(services: &Services) {
         query.extend(mode.map(|mode| ("hub.mode", mode)));
         query.extend(token.map(|token| ("hub.verify_token", token)));
         let url = reqwest::Url::parse_with_params(&format!("{gateway}/callbacks/meta"), &query);
-        let answer = reqwest::get(url.expect("a URL")).await.expect("the gateway answers");
+        let answer = http().get(url.expect("a URL")).send().await.expect("the gateway answers");
         (answer.status().as_u16(), answer.text().await.expect("a whole answer"))
     };
     let told = |case: &str| {

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::support::eventually;
 use crate::support::process::Binary;
 use crate::support::proxy::Proxy;
 use crate::support::services::Services;
 use crate::support::world::{Answer, Customer, World, answer};
+use crate::support::{eventually, http};
 
 /// An entry of the catalogue; `details` as they are written there.
 #[derive(Deserialize)]
@@ -230,7 +230,7 @@ async fn of_the_recipient_and_the_instance(world: &World, customer: &Customer, d
 pub async fn errors_outside_the_catalogue_have_its_shape(services: &Services) {
     let world = World::new(services).await;
     let _gateway = world.start(Binary::Gateway).await;
-    let http = reqwest::Client::new();
+    let http = http();
     let url = |path: &str| format!("{}{path}", world.gateway_url());
     let mut driven = Driven::default();
     for path in [

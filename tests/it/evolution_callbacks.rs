@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::desk::{Desk, OURS, PERSON, post, sample, samples};
 use crate::support::exposition::Exposition;
+use crate::support::http;
 use crate::support::meta::all_applied;
 use crate::support::process::Binary;
 use crate::support::rows::{count, life, wait_for_count};
@@ -176,7 +177,12 @@ pub async fn an_address_and_a_size_are_required(services: &Services) {
     }
     assert_eq!(post(&url, "", body.clone()).await.status, 404);
     assert_eq!(
-        reqwest::get(format!("{url}/callbacks/evolution/{}", desk.token)).await.expect("an answer").status(),
+        http()
+            .get(format!("{url}/callbacks/evolution/{}", desk.token))
+            .send()
+            .await
+            .expect("an answer")
+            .status(),
         405
     );
 

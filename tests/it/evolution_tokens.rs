@@ -9,6 +9,7 @@ use sha2::Sha256;
 
 use crate::support::desk::Desk;
 use crate::support::evolution::{Stage, wire};
+use crate::support::http;
 use crate::support::meta::all_applied;
 use crate::support::process::Binary;
 use crate::support::rows::count;
@@ -117,7 +118,7 @@ pub async fn tokens_and_keys_are_not_kept(services: &Services) {
 
     for (version, headers) in wire("webhook_request_headers_by_version").as_object().expect("an object") {
         let url = format!("{}/callbacks/evolution/{}", world.gateway_url(), desk.token);
-        let mut request = reqwest::Client::new().post(url);
+        let mut request = http().post(url);
         for (name, value) in headers.as_object().expect("an object") {
             request = request.header(name, value.as_str().expect("a text"));
         }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::eventually;
 use crate::support::services::Services;
 use crate::support::world::World;
+use crate::support::{eventually, http};
 
 /// An OTP and an invoice are accepted, delivered, read, and every rise is told with a signature that the published
 /// library accepts.
@@ -73,8 +73,7 @@ pub async fn life_of_an_opt_out(services: &Services) {
     let inbound =
         json!({"from": "966500010050", "text": "start", "phone_number_id": customer.phone_number_id});
     let sandbox = world.sandbox_url.trim_end_matches("/v23.0");
-    let posted =
-        reqwest::Client::new().post(format!("{sandbox}/sandbox/inbound")).json(&inbound).send().await;
+    let posted = http().post(format!("{sandbox}/sandbox/inbound")).json(&inbound).send().await;
     assert!(posted.expect("the sandbox answers").status().is_success());
     eventually("the opt-in is told", async || receiver.events("recipient.opted_in").pop()).await;
     let accepted = customer.send(&customer.message("+966500010050")).await;

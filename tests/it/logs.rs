@@ -4,13 +4,13 @@
 use serde_json::{Value, json};
 
 use crate::support::desk::{self, Desk, LID, PERSON, sample};
-use crate::support::eventually;
 use crate::support::meta::{self, post_signed, text};
 use crate::support::process::{Binary, Process};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::rows::wait_for_count;
 use crate::support::services::Services;
 use crate::support::world::{APP_SECRET, Answer, Customer, SECRET_KEY, VERIFY_TOKEN, World, answer};
+use crate::support::{eventually, http};
 
 const PROVIDER_TOKEN: &str = "EAAGm0PX4ZCpsBAKZCsecrettoken";
 const WRONG_KEY: &str = "gp_live_thisKeyIsNobodysThisKeyIsNobodys1234567";
@@ -57,9 +57,9 @@ async fn send_everything(customer: &Customer) -> (Answer, Answer) {
     let request = customer.request(&json!({})).body(broken);
     assert_eq!(answer(request).await.status, 400);
     let url = format!("{}/api/send-message", customer.gateway_url);
-    let unknown = reqwest::Client::new().post(&url).bearer_auth(WRONG_KEY);
+    let unknown = http().post(&url).bearer_auth(WRONG_KEY);
     assert_eq!(answer(unknown.json(&customer.message("+966500017004"))).await.status, 401);
-    let keyless = reqwest::Client::new().post(&url).json(&customer.message("+966500017005"));
+    let keyless = http().post(&url).json(&customer.message("+966500017005"));
     assert_eq!(answer(keyless).await.status, 401);
     (accepted, refused)
 }
@@ -75,7 +75,7 @@ async fn hear_everything(world: &World, customer: &Customer) -> String {
     assert_eq!(desk::post(&gateway, &desk.token.to_uppercase(), "{}").await.status, 401);
     let query = [("hub.mode", "subscribe"), ("hub.challenge", "1"), ("hub.verify_token", VERIFY_TOKEN)];
     let url = reqwest::Url::parse_with_params(&format!("{gateway}/callbacks/meta"), &query).expect("a URL");
-    assert!(reqwest::get(url).await.expect("the gateway answers").status().is_success());
+    assert!(http().get(url).send().await.expect("the gateway answers").status().is_success());
     let sentence = text(customer, "966500017006", "wamid.IN1==", "Where is my invoice INV-2041?");
     meta::post(&gateway, &sentence).await;
     meta::post(&gateway, &text(customer, "966500017006", "wamid.IN2==", "Unsubscribe")).await;

@@ -1,4 +1,5 @@
-//! What a message reads of a table does not grow with the table, even if it was small when the processes started.
+//! What a message reads of a table does not grow with the table, even if it was small when the processes started, and even if
+//! Postgres knows nothing of what is in it.
 
 use tokio_postgres::Client;
 
@@ -78,5 +79,88 @@ pub async fn reads_do_not_grow_with_the_tables(services: &Services) {
     for (table, before) in TABLES.iter().zip(before) {
         let read = counts(&database, table).await.0 - before;
         assert!(read < MOST, "{read} rows of {table} were read for {AFTER} messages");
+    }
+}
+
+/// Keeps Postgres from looking at what is in the tables, as at the beginning of a month.
+async fn know_nothing(database: &Client) {
+    let sql = "do $$
+        declare partition regclass;
+        begin
+            for partition in select inhrelid from pg_inherits loop
+                if (select relkind from pg_class where oid = partition) = 'r' then
+                    execute format('alter table %s set (autovacuum_enabled = false)', partition);
+                end if;
+            end loop;
+        end $$";
+    database.batch_execute(sql).await.expect("tables have that setting");
+}
+
+/// Adds finished messages of today, with all that comes with them, to an account.
+async fn send_long_ago(database: &Client, account: &str) {
+    let sql = "create temp table sent as
+            select n, (left(first_id_of(now())::text, 14) || '7' || right(gen_random_uuid()::text, 21))::uuid as id
+            from generate_series(1, ROWS) n;
+        insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, status, sequence, attempts,
+                calls, expires_at, provider_message_id, reached_provider, quota_day, quota_month, request_id)
+            select ACCOUNT, id, n, 'shop-main', 'transactional', 'standard', '9665' || (10000000 + n), 'read', 1, 1,
+                   1, now(), 'wamid.SENT' || n, true, now(), date_trunc('month', now()), 'sent' from sent;
+        insert into message_texts (account_id, message_id, body) select ACCOUNT, id, 'Your order is ready.' from sent;
+        insert into attempts (account_id, message_id, attempt, started_at, finished_at, outcome, provider_message_id)
+            select ACCOUNT, id, 1, now(), now(), 'accepted', 'wamid.SENT' || n from sent;
+        insert into events (account_id, event_id, kind, instance_id, message_id, recipient, status, previous_status, sequence)
+            select ACCOUNT, id, 'message.status_updated', 'shop-main', id, '9665', 'read', 'sent', 1 from sent;
+        insert into webhook_deliveries (account_id, event_id, endpoint_id, status, attempts, finished_at)
+            select ACCOUNT, id, id, 'delivered', 1, now() from sent;
+        insert into webhook_attempts (account_id, event_id, endpoint_id, attempt, at, duration_ms, http_status)
+            select ACCOUNT, id, id, 1, now(), 5, 200 from sent;
+        drop table sent";
+    let sql = sql.replace("ROWS", &ROWS.to_string()).replace("ACCOUNT", account);
+    database.batch_execute(&sql).await.expect("the rows fit");
+}
+
+/// From acceptance to the last webhook, callbacks included, in the first month of a busy account: everything is found by its
+/// whole key, although nothing has told Postgres that this is worth it.
+pub async fn what_postgres_knows_nothing_of_is_looked_up_by_its_key(services: &Services) {
+    const TABLES: [&str; 6] =
+        ["messages", "message_texts", "attempts", "events", "webhook_deliveries", "webhook_attempts"];
+    let world = World::new(services).await;
+    let database = world.database().await;
+    know_nothing(&database).await;
+    let _processes = world.start_all().await;
+    let customer = world.customer().await;
+    let receiver = world.receiver(&customer).await;
+    let live = async |people: std::ops::Range<i64>| {
+        let last = usize::try_from(people.end).expect("a count");
+        for n in people {
+            customer.accepted(&format!("+96650{n:03}0001")).await;
+        }
+        eventually("all are told of", async || {
+            (receiver.events("message.delivered").len() == last).then_some(())
+        })
+        .await;
+    };
+    live(0..BEFORE).await;
+    send_long_ago(&database, &customer.account).await;
+    let told = async |rows: i64| {
+        eventually("the statistics are complete", async || {
+            let mut added = Vec::new();
+            for table in TABLES {
+                added.push(counts(&database, table).await.1);
+            }
+            added.iter().all(|added| *added >= rows).then_some(())
+        })
+        .await;
+    };
+    told(ROWS + BEFORE).await;
+    let mut before = Vec::new();
+    for table in TABLES {
+        before.push(counts(&database, table).await.0);
+    }
+    live(BEFORE..BEFORE + AFTER).await;
+    told(ROWS + BEFORE + AFTER).await;
+    for (table, before) in TABLES.iter().zip(before) {
+        let read = counts(&database, table).await.0 - before;
+        assert!(read < ROWS, "{read} rows of {table} were read for {AFTER} messages");
     }
 }

@@ -10,7 +10,7 @@ use super::{columns, key, millis};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
 use crate::domain::template::Template;
-use crate::store::span::span;
+use crate::store::span::{few, span};
 use crate::store::suppressions::{outdated, unwanted};
 use crate::store::{Db, StoreError, in_force, owe};
 
@@ -60,7 +60,9 @@ with begun as (
     from unnest($1::int8[], $2::uuid[], $3::uuid[], $5::uuid[], $6::text[])
          as k(account_id, message_id, token, event_id, instance_id), instances n, message_texts t
     where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $7 and $8
-      and m.lease = k.token and not m.in_flight
+      and ",
+        few!("k"),
+        " and m.lease = k.token and not m.in_flight
       and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent))
       and m.due_at > now() and m.expires_at > now()
       -- A slot that has long passed was waited out behind a slow provider: calling now would be a burst.
@@ -168,17 +170,22 @@ fn template(row: &Row) -> Result<Option<Template>, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub async fn unbegin(db: &impl Db, keys: &[MessageKey], tokens: &[Uuid]) -> Result<(), StoreError> {
-    const SQL: &str = "-- delivery.unbegin
+    const SQL: &str = concat!(
+        "-- delivery.unbegin
         with taken_back as (
             update messages m set in_flight = false, lease = null, due_at = now(), slot_at = null
             from unnest($1::int8[], $2::uuid[], $3::uuid[]) as k(account_id, message_id, token)
             where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $4 and $5
-              and m.lease = k.token
+              and m.lease = k.token and ",
+        few!("k"),
+        "
             returning m.account_id, m.message_id, m.calls
         )
         update attempts a set finished_at = now(), outcome = 'not_made'
         from taken_back t where a.account_id = t.account_id and a.message_id = t.message_id and a.attempt = t.calls
-          and a.message_id between $4 and $5 and a.outcome is null";
+          and a.message_id between $4 and $5 and a.outcome is null and ",
+        few!("t")
+    );
     let (accounts, messages) = columns(keys);
     let (least, greatest) = span(&messages);
     db.execute(SQL, &[&accounts, &messages, &tokens, &least, &greatest]).await?;

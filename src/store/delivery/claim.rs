@@ -9,7 +9,7 @@ use super::{columns, key, millis};
 use crate::domain::id::MessageKey;
 use crate::domain::rate::{PAIR_BURST, PAIR_INTERVAL_US};
 use crate::store::conversations::outside_window;
-use crate::store::span::span;
+use crate::store::span::{few, span};
 use crate::store::suppressions::{outdated, unwanted};
 use crate::store::{Db, StoreError, in_force};
 
@@ -56,7 +56,10 @@ const CLAIM: &str = concat!(
     "-- delivery.claim
 with candidates as materialized (
     select m.*
-    from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)) k
+    from (select distinct account_id, message_id from unnest($1::int8[], $2::uuid[]) as k(account_id, message_id)
+          where ",
+    few!("k"),
+    ") k
     cross join lateral (
         select account_id, message_id, instance_id, lane, recipient, purpose, slot_at, pair_reserved, expires_at,
                status = 'unknown' and resent as resent, confirmation, free_text
@@ -160,6 +163,9 @@ with candidates as materialized (
     update pacing g set next_at = a.next_at
     from advances a
     where g.account_id = a.account_id and g.instance_id = a.instance_id and g.lane = a.lane
+      and ",
+    few!("a"),
+    "
 ), steps as materialized (
     select f.account_id, f.message_id, f.step, f.slot_at, null::timestamptz as not_before, f.pair_reserved, f.hold_until
     from facts f where f.step <> 'pace'
@@ -188,6 +194,9 @@ update messages m set
     pair_reserved = s.pair_reserved
 from steps s
 where m.account_id = s.account_id and m.message_id = s.message_id and m.message_id between $10 and $11
+  and ",
+    few!("s"),
+    "
 returning m.account_id, m.message_id, s.step, m.request_id,
           greatest(0, extract(epoch from coalesce(s.slot_at, s.not_before) - now()) * 1000)::int8 as wait_ms, m.instance_id,
           greatest(0, extract(epoch from now() - m.created_at) * 1000)::int8 as age_ms"
@@ -251,10 +260,14 @@ fn claimed(row: &Row) -> Option<Claimed> {
 /// # Errors
 /// [`StoreError`]; then they are due when their lease ends.
 pub async fn release(db: &impl Db, keys: &[MessageKey], tokens: &[Uuid]) -> Result<(), StoreError> {
-    const SQL: &str = "-- delivery.release
+    const SQL: &str = concat!(
+        "-- delivery.release
         update messages m set lease = null, due_at = now(), slot_at = null
         from unnest($1::int8[], $2::uuid[], $3::uuid[]) as k(account_id, message_id, token)
-        where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $4 and $5 and m.lease = k.token and not m.in_flight";
+        where m.account_id = k.account_id and m.message_id = k.message_id and m.message_id between $4 and $5 and m.lease = k.token and not m.in_flight
+          and ",
+        few!("k")
+    );
     let (accounts, messages) = columns(keys);
     let (least, greatest) = span(&messages);
     db.execute(SQL, &[&accounts, &messages, &tokens, &least, &greatest]).await?;

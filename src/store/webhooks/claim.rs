@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::super::span::span;
+use super::super::span::{few, span};
 use super::super::{Db, StoreError};
 use super::{columns, get, open_delivery};
 use crate::domain::event::Event;
@@ -36,6 +36,9 @@ const CLAIM: &str = concat!(
     "-- webhooks.claim
 with wanted as (
     select distinct * from unnest($1::bigint[], $2::uuid[], $3::uuid[]) as w (account_id, event_id, endpoint_id)
+    where ",
+    few!("w"),
+    "
 ), open as (
     select d.account_id, d.event_id, d.endpoint_id,
            v.event_id is not null and e.endpoint_id is not null and e.disabled_at is null as wanted
@@ -52,13 +55,17 @@ with wanted as (
     set status = 'failed', due_at = null, lease = null, finished_at = now()
     from open o
     where (d.account_id, d.event_id, d.endpoint_id) = (o.account_id, o.event_id, o.endpoint_id) and not o.wanted
-      and d.event_id between $6 and $7
+      and d.event_id between $6 and $7 and ",
+    few!("o"),
+    "
 ), claimed as (
     update webhook_deliveries d
     set lease = $4, due_at = now() + make_interval(secs => $5)
     from open o
     where (d.account_id, d.event_id, d.endpoint_id) = (o.account_id, o.event_id, o.endpoint_id) and o.wanted
-      and d.event_id between $6 and $7
+      and d.event_id between $6 and $7 and ",
+    few!("o"),
+    "
     returning d.account_id, d.event_id, d.endpoint_id, d.attempts
 )
 select c.account_id, c.event_id, c.endpoint_id, c.attempts, e.url, e.secret_sealed,
@@ -68,11 +75,13 @@ select c.account_id, c.event_id, c.endpoint_id, c.attempts, e.url, e.secret_seal
        coalesce(v.previous_state, v.previous_status::text) as previous_status, v.sequence, v.error, v.reason, v.message_text, v.request_id, v.occurred_at,
        greatest(0, extract(epoch from now() - v.occurred_at))::float8 as event_age
 from claimed c
-join webhook_endpoints e using (account_id, endpoint_id)
-join events v using (account_id, event_id)
+-- Each event by its own key: an endpoint's account alone would find all events of the account.
+cross join lateral (
+    select * from events v
+    where v.account_id = c.account_id and v.event_id = c.event_id and v.event_id between $6 and $7 offset 0) v
+join webhook_endpoints e on e.account_id = c.account_id and e.endpoint_id = c.endpoint_id
 left join instances i on i.account_id = v.account_id and i.instance_id = v.instance_id
-left join messages m on m.account_id = v.account_id and m.message_id = v.message_id
-where v.event_id between $6 and $7"
+left join messages m on m.account_id = v.account_id and m.message_id = v.message_id"
 );
 
 /// Claims those of `keys` that are due and held by nobody, until `lease_time` from now. A delivery whose endpoint is

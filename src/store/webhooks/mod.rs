@@ -12,7 +12,7 @@ use uuid::Uuid;
 pub use claim::{Claim, claim};
 pub use outcome::{Attempt, DisabledEndpoint, EndpointReport, Next, record, report};
 
-use super::span::span;
+use super::span::{few, span};
 use super::{Db, StoreError};
 use crate::domain::id::DeliveryKey;
 
@@ -38,6 +38,8 @@ with later as (
     from unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::float8[]) as w (account_id, event_id, endpoint_id, delay)
     join webhook_deliveries d using (account_id, event_id, endpoint_id)
     where d.event_id between $5 and $6 and ",
+    few!("w"),
+    " and ",
     open_delivery!(),
     "
     for update of d skip locked
@@ -46,7 +48,8 @@ update webhook_deliveries d
 set lease = null, due_at = now() + make_interval(secs => l.delay)
 from later l
 where (d.account_id, d.event_id, d.endpoint_id) = (l.account_id, l.event_id, l.endpoint_id)
-  and d.event_id between $5 and $6"
+  and d.event_id between $5 and $6 and ",
+    few!("l")
 );
 
 /// Puts off deliveries nobody holds: they become due after the pause each of them comes with.
@@ -60,12 +63,15 @@ pub async fn defer(db: &impl Db, keys: &[DeliveryKey], pauses: &[Duration]) -> R
     db.execute(DEFER, &[&accounts, &events, &endpoints, &seconds, &least, &greatest]).await.map(drop)
 }
 
-const RELEASE: &str = "-- webhooks.release
+const RELEASE: &str = concat!(
+    "-- webhooks.release
 update webhook_deliveries d
 set lease = null, due_at = now()
 from unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[]) as w (account_id, event_id, endpoint_id, lease)
 where (d.account_id, d.event_id, d.endpoint_id) = (w.account_id, w.event_id, w.endpoint_id)
-  and d.event_id between $5 and $6 and d.lease = w.lease and d.status = 'pending'";
+  and d.event_id between $5 and $6 and d.lease = w.lease and d.status = 'pending' and ",
+    few!("w")
+);
 
 /// Gives claimed deliveries back, due at once, as if they had not been claimed.
 ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::super::span::span;
+use super::super::span::{few, span};
 use super::super::{Db, StoreError};
 use super::{columns, get};
 use crate::domain::id::DeliveryKey;
@@ -66,7 +66,8 @@ pub struct DisabledEndpoint {
 
 // An attempt's number in the log is its own count: a delivery that is sent again starts its schedule anew, and what
 // was logged before stays.
-const RECORD: &str = "-- webhooks.record
+const RECORD: &str = concat!(
+    "-- webhooks.record
 with made as (
     select *
     from unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[], $6::smallint[], $7::text[],
@@ -79,7 +80,9 @@ with made as (
         finished_at = case when o.status <> 'pending' then now() end
     from made o
     where (d.account_id, d.event_id, d.endpoint_id) = (o.account_id, o.event_id, o.endpoint_id)
-      and d.event_id between $11 and $12 and d.lease = o.lease and d.status = 'pending'
+      and d.event_id between $11 and $12 and d.lease = o.lease and d.status = 'pending' and ",
+    few!("o"),
+    "
     returning o.*
 ), logged as (
     insert into webhook_attempts
@@ -92,7 +95,8 @@ with made as (
            now() - make_interval(secs => r.duration_ms / 1000.0), r.duration_ms, r.http_status, r.error, r.answer
     from recorded r
 )
-select account_id, event_id, endpoint_id from recorded";
+select account_id, event_id, endpoint_id from recorded"
+);
 
 /// Records attempts and what follows from them, and gives the deliveries this was done for: the others were claimed
 /// by somebody else since, whose result counts.

@@ -31,7 +31,7 @@ pub fn sample(name: &str) -> Value {
 pub async fn post(gateway_url: &str, token: &str, body: impl Into<reqwest::Body>) -> Answer {
     let url = format!("{gateway_url}/callbacks/evolution/{token}");
     // What version 2.4 sends beside the body; nothing depends on it.
-    let request = reqwest::Client::new().post(url).header("x-event-type", "messages.update");
+    let request = super::http().post(url).header("x-event-type", "messages.update");
     answer(request.header("content-type", "application/json").body(body)).await
 }
 

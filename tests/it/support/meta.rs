@@ -18,7 +18,7 @@ pub fn signature(app_secret: &str, body: &[u8]) -> String {
 
 /// Posts a body with that signature, or with none; gives the status of the answer.
 pub async fn post_signed(gateway_url: &str, body: Vec<u8>, signature: Option<&str>) -> u16 {
-    let mut request = reqwest::Client::new().post(format!("{gateway_url}/callbacks/meta")).body(body);
+    let mut request = super::http().post(format!("{gateway_url}/callbacks/meta")).body(body);
     if let Some(signature) = signature {
         request = request.header("x-hub-signature-256", signature);
     }

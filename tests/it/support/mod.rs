@@ -23,12 +23,22 @@ pub mod wire;
 pub mod world;
 
 use std::future::Future;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// Longer than the leases after which something is tried again (half a minute), short enough to notice.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The HTTP client of all tests: one, because each reads all certificates of the machine, which takes longer than most
+/// requests. It keeps no connection, which would belong to the runtime of the test that opened it.
+pub fn http() -> &'static reqwest::Client {
+    static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().expect("a client")
+    });
+    &HTTP
+}
 
 /// Asks again and again until there is an answer; panics, saying what was waited for, when there is none in time.
 pub async fn eventually<T, Fut>(what: &str, ask: impl FnMut() -> Fut) -> T

@@ -67,7 +67,7 @@ impl Process {
     /// What the ops listener answers; `None` where it does not.
     pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://127.0.0.1:{}{path}", self.ops);
-        let response = reqwest::Client::new().get(url).timeout(Duration::from_secs(3)).send().await.ok()?;
+        let response = super::http().get(url).timeout(Duration::from_secs(3)).send().await.ok()?;
         let status = response.status().as_u16();
         Some((status, response.text().await.ok()?))
     }

@@ -343,7 +343,7 @@ impl World {
             key: key["secret"].as_str().expect("the key is shown once").to_owned(),
             key_id: id(&key),
             gateway_url: self.gateway_url(),
-            http: reqwest::Client::new(),
+            http: super::http().clone(),
         }
     }
 
@@ -388,7 +388,7 @@ impl World {
     /// What the sandbox remembers of its calls.
     pub async fn calls(&self, query: &str) -> Value {
         let url = format!("{}/sandbox/calls?{query}", self.sandbox_url.trim_end_matches("/v23.0"));
-        reqwest::get(url).await.expect("the sandbox answers").json().await.expect("in JSON")
+        super::http().get(url).send().await.expect("the sandbox answers").json().await.expect("in JSON")
     }
 }
 
