@@ -27,6 +27,7 @@ pub const METRICS: &[Metric] = &[
     ),
     stage::seconds(STAGES),
     stage::failures(STAGES),
+    stage::batches(&[("stage", &[Stage::CallbackApply.as_str()])]),
 ];
 
 /// Counts a callback by its answer.

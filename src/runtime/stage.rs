@@ -108,6 +108,6 @@ pub const fn batches(stages: Labels) -> Metric {
         "gatepost_stage_batch_size",
         stages,
         BATCH,
-        "Messages or webhooks in one try of a stage",
+        "Messages, webhooks or callbacks in one try of a stage",
     )
 }

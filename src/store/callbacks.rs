@@ -1,5 +1,6 @@
 //! Raw provider callbacks: stored before they are answered, applied afterwards.
 
+use super::span::few;
 use super::{Db, StoreError};
 
 /// Where a callback comes from.
@@ -64,7 +65,7 @@ pub async fn store_evolution(
     Ok(db.execute(SQL, &[&account_id, &body_hash, &instance_id, &body]).await? == 1)
 }
 
-/// Takes up due callbacks; if they are not settled within `lease_ms`, somebody else takes them up again.
+/// Takes up due callbacks, in the order in which they arrived; if they are not settled within `lease_ms`, somebody else takes them up again.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -79,7 +80,7 @@ pub async fn take(db: &impl Db, limit: i64, lease_ms: i64) -> Result<Vec<Callbac
         returning c.account_id, c.body_hash, c.body, c.received_at, extract(epoch from now() - c.received_at)::int8,
             c.tries, c.heard, c.instance_id";
     let rows = db.query(SQL, &[&limit, &lease_ms]).await?;
-    Ok(rows
+    let mut taken: Vec<Callback> = rows
         .iter()
         .map(|row| Callback {
             account_id: row.get(0),
@@ -91,23 +92,37 @@ pub async fn take(db: &impl Db, limit: i64, lease_ms: i64) -> Result<Vec<Callbac
             heard: row.get(6),
             origin: row.get::<_, Option<String>>(7).map_or(Origin::Meta, Origin::Evolution),
         })
-        .collect())
+        .collect();
+    taken.sort_by_key(|callback| callback.received_at);
+    Ok(taken)
 }
 
-/// Settles a callback: for good, or until `again_ms` from now.
+/// A callback that had its effect.
+pub struct Settled<'a> {
+    /// As [`Callback::account_id`].
+    pub account_id: i64,
+    /// As [`Callback::body_hash`].
+    pub body_hash: &'a [u8],
+    /// It is due again in so many milliseconds; `None`: settled for good.
+    pub again_ms: Option<i64>,
+}
+
+/// Settles callbacks.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn settle(
-    db: &impl Db,
-    account_id: i64,
-    body_hash: &[u8],
-    again_ms: Option<i64>,
-) -> Result<(), StoreError> {
-    const SQL: &str = "-- callbacks.settle
-        update callbacks set heard = true, due_at = now() + $3::int8 * interval '1 millisecond'
-        where account_id = $1 and body_hash = $2";
-    db.execute(SQL, &[&account_id, &body_hash, &again_ms]).await?;
+pub async fn settle(db: &impl Db, settled: &[Settled<'_>]) -> Result<(), StoreError> {
+    const SQL: &str = concat!(
+        "-- callbacks.settle
+        update callbacks c set heard = true, due_at = now() + k.again_ms * interval '1 millisecond'
+        from unnest($1::int8[], $2::bytea[], $3::int8[]) as k(account_id, body_hash, again_ms)
+        where c.account_id = k.account_id and c.body_hash = k.body_hash and ",
+        few!("k")
+    );
+    let accounts: Vec<i64> = settled.iter().map(|settled| settled.account_id).collect();
+    let hashes: Vec<&[u8]> = settled.iter().map(|settled| settled.body_hash).collect();
+    let again: Vec<Option<i64>> = settled.iter().map(|settled| settled.again_ms).collect();
+    db.execute(SQL, &[&accounts, &hashes, &again]).await?;
     Ok(())
 }
 

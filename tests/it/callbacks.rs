@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::support::http;
+use crate::support::exposition::Exposition;
 use crate::support::meta::{self, all_applied, callback, post_signed, signature, status};
 use crate::support::process::Binary;
 use crate::support::provider::add_instance;
-use crate::support::rows::{count, life, provider_id};
+use crate::support::rows::{count, life, provider_id, wait_for_count};
 use crate::support::services::{Services, free_port};
 use crate::support::world::{APP_SECRET, Customer, VERIFY_TOKEN, World};
+use crate::support::{eventually, http};
 
 /// A message that is sent, and of which the provider says nothing by itself; gives its id and the provider's.
 async fn quiet_message(world: &World, customer: &Customer, phone: &str) -> (String, String) {
@@ -172,10 +173,57 @@ pub async fn a_mark_counts_only_for_its_own_sender(services: &Services) {
     meta::post(&world.gateway_url(), &status(&neighbour, "wamid.NEIGHBOUR==", "failed", Some(&right))).await;
     // All of them are looked at again later: for that sender they may still become known.
     let tried = "select count(*) from callbacks where tries > 0 and due_at is not null";
-    crate::support::rows::wait_for_count(&database, tried, 9).await;
+    wait_for_count(&database, tried, 9).await;
     assert_eq!(life(&database, &message).await, "queued sending sent");
 
     meta::post(&world.gateway_url(), &status(&ours, "wamid.ANY==", "delivered", Some(&right))).await;
     world.wait_for_status(&message, &["delivered"]).await;
     assert_eq!(life(&database, &message).await, "queued sending sent delivered");
+}
+
+/// Reports that wait are applied together, each with its whole effect. One of a message that is not known keeps waiting by
+/// itself, and what a person wrote among them is heard.
+pub async fn reports_that_wait_share_a_commit(services: &Services) {
+    const MESSAGES: usize = 8;
+    let world = World::new(services).await;
+    let gateway = world.start(Binary::Gateway).await;
+    let (_deliver, mut database) = (world.start(Binary::Deliver).await, world.database().await);
+    let customer = world.customer().await;
+    let mut messages = Vec::new();
+    for n in 0..MESSAGES {
+        messages.push(quiet_message(&world, &customer, &format!("+9665{n}0010003")).await);
+    }
+    let other = world.database().await;
+    let post = async |body: &Value| meta::post(&world.gateway_url(), body).await;
+
+    let sql = "select from messages where message_id = $1::text::uuid for update";
+    let held = database.transaction().await.expect("it begins");
+    held.execute(sql, &[&messages[0].0]).await.expect("it is not locked");
+    post(&status(&customer, &messages[0].1, "delivered", None)).await;
+    eventually("the first report waits for the message", async || {
+        let sql = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock' and query like '-- reports.lock%'";
+        (count(&other, sql).await == 1).then_some(())
+    })
+    .await;
+    for (_, theirs) in &messages[1..] {
+        post(&status(&customer, theirs, "delivered", None)).await;
+        post(&status(&customer, theirs, "read", None)).await;
+    }
+    post(&status(&customer, "wamid.NOT_KNOWN", "read", None)).await;
+    post(&meta::text(&customer, "966570010003", "wamid.IN", "STOP")).await;
+    held.commit().await.expect("it ends");
+
+    wait_for_count(&database, "select count(*) from callbacks where not heard", 0).await;
+    assert_eq!(count(&database, "select count(*) from callbacks where due_at is not null").await, 1);
+    assert_eq!(life(&database, &messages[0].0).await, "queued sending sent delivered");
+    for (message, _) in &messages[1..] {
+        assert_eq!(life(&database, message).await, "queued sending sent delivered read");
+    }
+    assert_eq!(count(&database, "select count(*) from suppressions").await, 1);
+    let exposition = Exposition::of(&gateway).await;
+    let stage = [("stage", "callback_apply")];
+    let sum = |name: &str| exposition.sum(name, &stage).expect("it is exported");
+    let (commits, callbacks) = (sum("gatepost_stage_batch_size_count"), sum("gatepost_stage_batch_size_sum"));
+    assert!(callbacks >= 17.0 && commits <= callbacks / 2.0, "{callbacks} callbacks in {commits} commits");
 }

@@ -297,6 +297,7 @@ fn main() {
         callbacks::four_megabytes_are_the_limit,
         callbacks::what_is_not_ours_changes_nothing,
         callbacks::a_mark_counts_only_for_its_own_sender,
+        callbacks::reports_that_wait_share_a_commit,
         callbacks_abuse::a_thousand_updates_in_one_post_all_count,
         callbacks_abuse::repeats_of_a_week_change_nothing,
         callbacks_abuse::slow_strangers_keep_nobody_waiting,

@@ -60,10 +60,8 @@ pub(super) async fn apply(
             other => others.push(other),
         }
     }
-    let reports::Heard { mut applied, aliases, rejected } = reports::apply(db, reported).await?;
-    for (account_id, alias, recipient) in aliases {
-        applied.owed.extend(people::learn(db, account_id, &alias, &recipient).await?);
-    }
+    let reports::Heard { mut applied, aliases, rejected, .. } = reports::apply(db, reported).await?;
+    applied.owed.extend(people::learn_all(db, aliases).await?);
     for update in others.iter().filter(|_| !callback.heard) {
         match update {
             Update::Inbound { .. } => applied.owed.extend(hear(db, sender, update).await?),
@@ -91,7 +89,7 @@ fn report(
 ) -> Reported {
     let sender = Sender::Instance(account_id, instance_id.to_owned());
     let named = Named { sender, provider_message_id, marked: None };
-    Reported { named, call: None, status, alias, stale: false }
+    Reported { callback: 0, named, call: None, status, alias, stale: false }
 }
 
 /// What a person wrote. A wish of somebody whose number is not known is kept until it is.

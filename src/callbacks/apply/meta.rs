@@ -9,6 +9,7 @@ use tracing::warn;
 use super::people::{self, Person};
 use super::reports::{self, Reported};
 use super::{Applied, accounts, wishes};
+use crate::callbacks::ReportedStatus;
 use crate::callbacks::meta_payload::{self, Payload, Update};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
@@ -32,6 +33,12 @@ pub(super) fn read(body: &[u8], received_at: Timestamp) -> Payload {
     })
 }
 
+/// Whether it tells of nothing but messages that were sent, delivered or read: that concerns nobody else.
+pub(super) fn only_reports_arrivals(payload: &Payload) -> bool {
+    let arrival = |update: &Update| matches!(update, Update::Status { status, .. } if !matches!(status, ReportedStatus::Failed(_)));
+    payload.updates.iter().all(arrival)
+}
+
 /// Applies the updates; where they were heard before, only the reports of messages.
 pub(super) async fn apply(
     db: &impl Db,
@@ -40,11 +47,9 @@ pub(super) async fn apply(
 ) -> Result<Applied, StoreError> {
     let (reported, others): (Vec<Update>, Vec<Update>) =
         updates.into_iter().partition(|update| matches!(update, Update::Status { .. }));
-    let reported = reported.into_iter().filter_map(|update| self::reported(update, callback)).collect();
+    let reported = reported.iter().filter_map(|update| self::reported(update, callback)).collect();
     let reports::Heard { mut applied, aliases, .. } = reports::apply(db, reported).await?;
-    for (account_id, alias, recipient) in aliases {
-        applied.owed.extend(people::learn(db, account_id, &alias, &recipient).await?);
-    }
+    applied.owed.extend(people::learn_all(db, aliases).await?);
     let mut known = HashMap::new();
     for update in others.iter().filter(|_| !callback.heard) {
         applied.owed.extend(apply_other(db, update, &mut known).await?);
@@ -52,15 +57,18 @@ pub(super) async fn apply(
     Ok(applied)
 }
 
-fn reported(update: Update, callback: &Callback) -> Option<Reported> {
+/// The report in an update, if it is one, of the first callback.
+pub(super) fn reported(update: &Update, callback: &Callback) -> Option<Reported> {
     let Update::Status { phone_number_id, provider_message_id, status, at, user_id, opaque } = update else {
         return None;
     };
     let marked = opaque.as_deref().and_then(mark);
-    let sender = Sender::Number(phone_number_id);
+    let sender = Sender::Number(phone_number_id.clone());
+    let provider_message_id = provider_message_id.clone();
     let named = Named { sender, provider_message_id, marked: marked.map(|(key, _)| key) };
     let stale = at.duration_until(callback.received_at).as_secs() > STALE_SECONDS;
-    Some(Reported { named, call: marked.map(|(_, call)| call), status, alias: user_id, stale })
+    let (status, alias) = (status.clone(), user_id.clone());
+    Some(Reported { callback: 0, named, call: marked.map(|(_, call)| call), status, alias, stale })
 }
 
 /// Our own mark on an attempt: `account/message:call`.

@@ -1,4 +1,5 @@
-//! Stored callbacks take effect: statuses rise, opt-outs stand, senders are held, all in one commit per callback.
+//! Stored callbacks take effect: statuses rise, opt-outs stand, senders are held. What a callback says has its effect in one
+//! commit. Most only report that messages arrive, three for each that is sent: those share a commit.
 
 mod accounts;
 mod evolution;
@@ -17,17 +18,20 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use self::accounts::Listening;
+use self::reports::{Heard, Reported};
 use super::{evolution_payload, meta_payload};
 use crate::broker::{Publisher, Queue};
 use crate::domain::id::DeliveryKey;
 use crate::domain::job::Kind;
 use crate::runtime::retry::until_ok;
 use crate::runtime::stage::Stage;
-use crate::store::callbacks::{self, Callback, Origin};
+use crate::store::callbacks::{self, Callback, Origin, Settled};
 use crate::store::{Pool, StoreError, instances};
 
 /// Callbacks taken up at once.
-const BATCH: i64 = 16;
+const BATCH: i64 = 64;
+/// Most reports in one commit: a callback may bring a thousand of them, and has one of its own then.
+const REPORTS: usize = 256;
 /// A callback that was taken up and not settled is due again after this time.
 const LEASE_MS: i64 = 30_000;
 /// How often to look for callbacks nobody announced.
@@ -76,16 +80,7 @@ impl Applier {
             .await;
             let Some(taken) = taken else { break };
             let more = !taken.is_empty();
-            for callback in taken {
-                match Stage::CallbackApply.run(self.apply(&callback)).await {
-                    Ok(owed) => self.tell(owed),
-                    Err(error) if error.is_refusal() && callback.tries >= MOST_TRIES => {
-                        self.give_up(&callback, &error).await;
-                    }
-                    // It is due again when its lease ends.
-                    Err(error) => warn!(%error, "a callback could not be applied yet"),
-                }
-            }
+            self.apply_all(taken).await;
             if more {
                 continue;
             }
@@ -98,6 +93,40 @@ impl Applier {
         // What was published last is confirmed, or left to sweep, before the connection goes.
         self.publishing.close();
         let _ = tokio::time::timeout(LAST_CONFIRMS, self.publishing.wait()).await;
+    }
+
+    async fn apply_all(&mut self, taken: Vec<Callback>) {
+        let mut room = REPORTS;
+        let (mut together, others): (Vec<_>, Vec<_>) = taken
+            .into_iter()
+            .map(|callback| (Said::read(&callback), callback))
+            .partition(|(said, _)| said.takes_of(&mut room));
+        if together.len() > 1 {
+            let work = self.apply_together(&together);
+            match Stage::CallbackApply.run_batch(together.len(), work).await {
+                Ok(owed) => {
+                    self.tell(owed);
+                    together.clear();
+                }
+                // Each has its own commit then: what is refused of one keeps none of the others waiting.
+                Err(error) if error.is_refusal() => warn!(%error, "callbacks could not be applied together"),
+                // They are due again when their leases end.
+                Err(error) => {
+                    warn!(%error, callbacks = together.len(), "callbacks could not be applied yet");
+                    together.clear();
+                }
+            }
+        }
+        for (said, callback) in together.into_iter().chain(others) {
+            match Stage::CallbackApply.run_batch(1, self.apply(&callback, said)).await {
+                Ok(owed) => self.tell(owed),
+                Err(error) if error.is_refusal() && callback.tries >= MOST_TRIES => {
+                    self.give_up(&callback, &error).await;
+                }
+                // It is due again when its lease ends.
+                Err(error) => warn!(%error, "a callback could not be applied yet"),
+            }
+        }
     }
 
     /// Publishes owed webhooks without keeping the next callbacks waiting: a queue without a leader takes seconds.
@@ -125,8 +154,32 @@ impl Applier {
         }
     }
 
-    async fn apply(&mut self, callback: &Callback) -> Result<Vec<DeliveryKey>, StoreError> {
-        let said = Said::read(callback);
+    /// Applies callbacks that only report that messages arrive.
+    async fn apply_together(&mut self, said: &[(Said, Callback)]) -> Result<Vec<DeliveryKey>, StoreError> {
+        let mut reported = Vec::new();
+        let mut told = Vec::new();
+        for (place, (said, callback)) in said.iter().enumerate() {
+            let Said::ByMeta(payload) = said else { continue };
+            let reports = payload.updates.iter().filter_map(|update| meta::reported(update, callback));
+            reported.extend(reports.map(|report| Reported { callback: place, ..report }));
+            told.extend(payload.told.iter().cloned());
+        }
+        told.sort_unstable();
+        told.dedup();
+        let mut session = self.pool.get().await?;
+        let transaction = session.begin().await?;
+        let Heard { mut applied, aliases, not_yet, .. } = reports::apply(&transaction, reported).await?;
+        applied.owed.extend(people::learn_all(&transaction, aliases).await?);
+        let noted = self.listening.note(&transaction, told).await?;
+        let settled = said.iter().enumerate();
+        let settled = settled.map(|(place, (_, callback))| settled_as(callback, not_yet.contains(&place)));
+        callbacks::settle(&transaction, &settled.collect::<Vec<_>>()).await?;
+        transaction.commit().await?;
+        self.listening.remember(noted);
+        Ok(applied.owed)
+    }
+
+    async fn apply(&mut self, callback: &Callback, said: Said) -> Result<Vec<DeliveryKey>, StoreError> {
         let mut session = self.pool.get().await?;
         let transaction = session.begin().await?;
         // Taken up again for a report that has to wait, the rest has had its effect, and may have been overtaken.
@@ -138,12 +191,10 @@ impl Applier {
                 applied
             }
             Said::ByEvolution(instance_id, payload) => {
-                evolution::apply(&transaction, (callback, instance_id), payload).await?
+                evolution::apply(&transaction, (callback, &instance_id), payload).await?
             }
         };
-        let again = applied.not_yet && callback.age_seconds < GIVE_UP_SECONDS;
-        let again_ms = again.then(|| AGAIN_MS << callback.tries.clamp(0, 6));
-        callbacks::settle(&transaction, callback.account_id, &callback.body_hash, again_ms).await?;
+        callbacks::settle(&transaction, &[settled_as(callback, applied.not_yet)]).await?;
         transaction.commit().await?;
         self.listening.remember(noted);
         if let Origin::Evolution(instance_id) = &callback.origin
@@ -166,14 +217,33 @@ impl Applier {
     }
 }
 
-/// What a callback says, in its provider's words.
-enum Said<'a> {
-    ByMeta(meta_payload::Payload),
-    ByEvolution(&'a str, evolution_payload::Payload),
+/// What becomes of a callback that had its effect, unless it reports on a message that is not known yet.
+fn settled_as(callback: &Callback, not_yet: bool) -> Settled<'_> {
+    let again = not_yet && callback.age_seconds < GIVE_UP_SECONDS;
+    let again_ms = again.then(|| AGAIN_MS << callback.tries.clamp(0, 6));
+    Settled { account_id: callback.account_id, body_hash: &callback.body_hash, again_ms }
 }
 
-impl<'a> Said<'a> {
-    fn read(callback: &'a Callback) -> Self {
+/// What a callback says, in its provider's words.
+enum Said {
+    ByMeta(meta_payload::Payload),
+    /// Of which instance, and what.
+    ByEvolution(String, evolution_payload::Payload),
+}
+
+impl Said {
+    /// Whether it only reports that messages arrive, and there is room for that in a commit with others; the room is taken
+    /// then.
+    fn takes_of(&self, room: &mut usize) -> bool {
+        let Self::ByMeta(payload) = self else { return false };
+        let takes = meta::only_reports_arrivals(payload) && payload.updates.len() <= *room;
+        if takes {
+            *room -= payload.updates.len();
+        }
+        takes
+    }
+
+    fn read(callback: &Callback) -> Self {
         let (body, at) = (callback.body.as_slice(), callback.received_at);
         let (said, ignored, provider) = match &callback.origin {
             Origin::Meta => {
@@ -184,7 +254,7 @@ impl<'a> Said<'a> {
             Origin::Evolution(instance_id) => {
                 let payload = evolution::read(body, at);
                 let ignored = payload.ignored;
-                (Self::ByEvolution(instance_id, payload), ignored, "evolution")
+                (Self::ByEvolution(instance_id.clone(), payload), ignored, "evolution")
             }
         };
         if ignored > 0 && !callback.heard {

@@ -39,6 +39,20 @@ pub(super) async fn number(
     }
 }
 
+/// As [`learn`], of the account's people that reports named; in an order of their ids, for two commits may know the same.
+pub(super) async fn learn_all(
+    db: &impl Db,
+    mut aliases: Vec<(i64, String, String)>,
+) -> Result<Vec<DeliveryKey>, StoreError> {
+    aliases.sort_unstable();
+    aliases.dedup();
+    let mut owed = Vec::new();
+    for (account_id, alias, number) in aliases {
+        owed.extend(learn(db, account_id, &alias, &number).await?);
+    }
+    Ok(owed)
+}
+
 /// Keeps whose number is behind an id, and carries out what its owner asked for while that was not known.
 pub(super) async fn learn(
     db: &impl Db,

@@ -1,6 +1,6 @@
 //! How messages fare: reports find their messages and raise them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Applied;
 use crate::callbacks::ReportedStatus;
@@ -13,6 +13,8 @@ use crate::store::{Db, StoreError};
 
 /// One status report: what it names, and what it says.
 pub(super) struct Reported {
+    /// Which callback says it, of those that are applied together.
+    pub(super) callback: usize,
     pub(super) named: Named,
     /// The call our own mark names.
     pub(super) call: Option<i16>,
@@ -23,7 +25,7 @@ pub(super) struct Reported {
     pub(super) stale: bool,
 }
 
-/// What the reports of one callback came to.
+/// What reports came to.
 #[derive(Default)]
 pub(super) struct Heard {
     pub(super) applied: Applied,
@@ -31,6 +33,8 @@ pub(super) struct Heard {
     pub(super) aliases: Vec<(i64, String, String)>,
     /// To whom a message has failed by this.
     pub(super) rejected: Vec<String>,
+    /// The callbacks that report on a message that is not known yet.
+    pub(super) not_yet: BTreeSet<usize>,
 }
 
 pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard, StoreError> {
@@ -49,6 +53,7 @@ pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard
             }
             Known::NotYet => {
                 heard.applied.not_yet = true;
+                heard.not_yet.insert(report.callback);
                 continue;
             }
             Known::Foreign => continue,
