@@ -4,7 +4,8 @@
 --
 -- Building it reads each month of events and keeps them from being written for that time; outcomes wait and are recorded
 -- afterwards. With large tables, build it on each partition before (create index concurrently on events_2026m11 (account_id,
--- message_id) where message_id is not null): an index that is there already is taken.
+-- message_id) where message_id is not null): an index that is there already is taken. The old index goes under a lock that
+-- waits for whoever reads events, so that no audit should be running.
 
 create index events_of_messages on events (account_id, message_id) where message_id is not null;
 drop index events_by_message;

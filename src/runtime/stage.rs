@@ -13,7 +13,7 @@ pub enum Stage {
     Commit,
     /// Storing a provider's callback.
     CallbackStore,
-    /// Applying a stored callback.
+    /// Applying stored callbacks.
     CallbackApply,
     /// Looking for messages that are due.
     Look,

@@ -65,21 +65,33 @@ pub async fn store_evolution(
     Ok(db.execute(SQL, &[&account_id, &body_hash, &instance_id, &body]).await? == 1)
 }
 
-/// Takes up due callbacks, in the order in which they arrived; if they are not settled within `lease_ms`, somebody else takes them up again.
+/// Takes up due callbacks, in the order in which they arrived: at most so many, and so many bytes unless it is one. If they
+/// are not settled within `lease_ms`, somebody else takes them up again.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn take(db: &impl Db, limit: i64, lease_ms: i64) -> Result<Vec<Callback>, StoreError> {
-    const SQL: &str = "-- callbacks.take
+pub async fn take(
+    db: &impl Db,
+    (limit, bytes): (i64, i64),
+    lease_ms: i64,
+) -> Result<Vec<Callback>, StoreError> {
+    const SQL: &str = concat!(
+        "-- callbacks.take
         with due as materialized (
-            select account_id, body_hash from callbacks where due_at <= now() order by due_at limit $1
+            select account_id, body_hash, due_at, octet_length(body) as bytes from callbacks
+            where due_at <= now() order by due_at limit $1
             for update skip locked
+        ), added as materialized (
+            select account_id, body_hash, sum(bytes) over (order by due_at, account_id, body_hash) - bytes as before from due
         )
         update callbacks c set due_at = now() + $2::int8 * interval '1 millisecond' * (1 + c.tries), tries = least(c.tries + 1, 10)
-        from due d where c.account_id = d.account_id and c.body_hash = d.body_hash
+        from added d where c.account_id = d.account_id and c.body_hash = d.body_hash and d.before < $3::int8 and ",
+        few!("d"),
+        "
         returning c.account_id, c.body_hash, c.body, c.received_at, extract(epoch from now() - c.received_at)::int8,
-            c.tries, c.heard, c.instance_id";
-    let rows = db.query(SQL, &[&limit, &lease_ms]).await?;
+            c.tries, c.heard, c.instance_id"
+    );
+    let rows = db.query(SQL, &[&limit, &lease_ms, &bytes]).await?;
     let mut taken: Vec<Callback> = rows
         .iter()
         .map(|row| Callback {
@@ -123,6 +135,24 @@ pub async fn settle(db: &impl Db, settled: &[Settled<'_>]) -> Result<(), StoreEr
     let hashes: Vec<&[u8]> = settled.iter().map(|settled| settled.body_hash).collect();
     let again: Vec<Option<i64>> = settled.iter().map(|settled| settled.again_ms).collect();
     db.execute(SQL, &[&accounts, &hashes, &again]).await?;
+    Ok(())
+}
+
+/// Gives callbacks back that were taken up and not looked at: they are due at once.
+///
+/// # Errors
+/// [`StoreError`]; then they are due when their leases end.
+pub async fn give_back(db: &impl Db, callbacks: &[Callback]) -> Result<(), StoreError> {
+    const SQL: &str = concat!(
+        "-- callbacks.give_back
+        update callbacks c set due_at = now(), tries = greatest(c.tries - 1, 0)
+        from unnest($1::int8[], $2::bytea[]) as k(account_id, body_hash)
+        where c.account_id = k.account_id and c.body_hash = k.body_hash and ",
+        few!("k")
+    );
+    let accounts: Vec<i64> = callbacks.iter().map(|callback| callback.account_id).collect();
+    let hashes: Vec<&[u8]> = callbacks.iter().map(|callback| callback.body_hash.as_slice()).collect();
+    db.execute(SQL, &[&accounts, &hashes]).await?;
     Ok(())
 }
 

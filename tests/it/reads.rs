@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 use crate::support::eventually;
 use crate::support::process::Binary;
 use crate::support::provider::Provider;
+use crate::support::rows::wait_for_count;
 use crate::support::services::Services;
 use crate::support::world::{Customer, World, answer};
 
@@ -127,7 +128,7 @@ pub async fn what_postgres_knows_nothing_of_is_looked_up_by_its_key(services: &S
     let world = World::new(services).await;
     let database = world.database().await;
     know_nothing(&database).await;
-    let _processes = world.start_all().await;
+    let processes = world.start_all().await;
     let customer = world.customer().await;
     let receiver = world.receiver(&customer).await;
     let live = async |people: std::ops::Range<i64>| {
@@ -142,25 +143,19 @@ pub async fn what_postgres_knows_nothing_of_is_looked_up_by_its_key(services: &S
     };
     live(0..BEFORE).await;
     send_long_ago(&database, &customer.account).await;
-    let told = async |rows: i64| {
-        eventually("the statistics are complete", async || {
-            let mut added = Vec::new();
-            for table in TABLES {
-                added.push(counts(&database, table).await.1);
-            }
-            added.iter().all(|added| *added >= rows).then_some(())
-        })
-        .await;
-    };
-    told(ROWS + BEFORE).await;
-    let mut before = Vec::new();
-    for table in TABLES {
-        before.push(counts(&database, table).await.0);
-    }
     live(BEFORE..BEFORE + AFTER).await;
-    told(ROWS + BEFORE + AFTER).await;
-    for (table, before) in TABLES.iter().zip(before) {
-        let read = counts(&database, table).await.0 - before;
-        assert!(read < ROWS, "{read} rows of {table} were read for {AFTER} messages");
+    // A session tells of all it has read when it ends.
+    for process in processes {
+        process.kill().await;
+    }
+    let alone =
+        "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+        and backend_type = 'client backend'";
+    wait_for_count(&database, alone, 0).await;
+    for table in TABLES {
+        let added = async || (counts(&database, table).await.1 > ROWS).then_some(());
+        eventually("the statistics are complete", added).await;
+        let (read, _) = counts(&database, table).await;
+        assert!(read < ROWS, "{read} rows of {table} were read for {} messages", BEFORE + AFTER);
     }
 }

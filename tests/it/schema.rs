@@ -28,7 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V11__which_builds_the_schema_serves", "1b6f9282ae5b30af"),
     ("V12__due_by_tenant", "3e188ea2eaa044d3"),
     ("V13__partitions_by_time", "dab2cc3dc78342b8"),
-    ("V14__events_found_by_their_key", "e5b4e4f4d22f75ce"),
+    ("V14__events_found_by_their_key", "161c90d90e62c871"),
 ];
 
 /// Columns that need no comment, because the name, or the comment of its table or of the column it refers to, says all.

@@ -60,7 +60,8 @@ pub(super) async fn apply(
             other => others.push(other),
         }
     }
-    let reports::Heard { mut applied, aliases, rejected, .. } = reports::apply(db, reported).await?;
+    let reports::Heard { owed, aliases, rejected, not_yet } = reports::apply(db, reported).await?;
+    let mut applied = Applied { owed, not_yet: !not_yet.is_empty(), opened: false };
     applied.owed.extend(people::learn_all(db, aliases).await?);
     for update in others.iter().filter(|_| !callback.heard) {
         match update {

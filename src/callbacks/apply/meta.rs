@@ -48,7 +48,8 @@ pub(super) async fn apply(
     let (reported, others): (Vec<Update>, Vec<Update>) =
         updates.into_iter().partition(|update| matches!(update, Update::Status { .. }));
     let reported = reported.iter().filter_map(|update| self::reported(update, callback)).collect();
-    let reports::Heard { mut applied, aliases, .. } = reports::apply(db, reported).await?;
+    let reports::Heard { owed, aliases, not_yet, .. } = reports::apply(db, reported).await?;
+    let mut applied = Applied { owed, not_yet: !not_yet.is_empty(), opened: false };
     applied.owed.extend(people::learn_all(db, aliases).await?);
     let mut known = HashMap::new();
     for update in others.iter().filter(|_| !callback.heard) {

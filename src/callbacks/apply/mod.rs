@@ -1,15 +1,18 @@
 //! Stored callbacks take effect: statuses rise, opt-outs stand, senders are held. What a callback says has its effect in one
-//! commit. Most only report that messages arrive, three for each that is sent: those share a commit.
+//! commit. Most of Meta's only report that messages arrive, three for each that is sent: those share a commit.
 
 mod accounts;
 mod evolution;
 mod meta;
+mod order;
 mod people;
 mod reports;
+mod said;
 mod wishes;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
 use tokio::sync::Notify;
@@ -18,8 +21,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use self::accounts::Listening;
+use self::order::{Share, shares};
 use self::reports::{Heard, Reported};
-use super::{evolution_payload, meta_payload};
+use self::said::Said;
 use crate::broker::{Publisher, Queue};
 use crate::domain::id::DeliveryKey;
 use crate::domain::job::Kind;
@@ -30,10 +34,12 @@ use crate::store::{Pool, StoreError, instances};
 
 /// Callbacks taken up at once.
 const BATCH: i64 = 64;
-/// Most reports in one commit: a callback may bring a thousand of them, and has one of its own then.
-const REPORTS: usize = 256;
+/// They are at most so long together, unless it is one; a callback may have 4 MiB.
+const BATCH_BYTES: i64 = 8 * 1024 * 1024;
 /// A callback that was taken up and not settled is due again after this time.
 const LEASE_MS: i64 = 30_000;
+/// How long callbacks that were taken up are applied: half as long as they are ours.
+const TURN: Duration = Duration::from_secs(15);
 /// How often to look for callbacks nobody announced.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A callback that the database refuses is given up after so many tries, half an hour.
@@ -75,12 +81,12 @@ impl Applier {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         loop {
             let taken = until_ok("callbacks", &stop, || async {
-                callbacks::take(&self.pool.get().await?, BATCH, LEASE_MS).await
+                callbacks::take(&self.pool.get().await?, (BATCH, BATCH_BYTES), LEASE_MS).await
             })
             .await;
             let Some(taken) = taken else { break };
             let more = !taken.is_empty();
-            self.apply_all(taken).await;
+            self.apply_all(taken, &stop).await;
             if more {
                 continue;
             }
@@ -95,37 +101,60 @@ impl Applier {
         let _ = tokio::time::timeout(LAST_CONFIRMS, self.publishing.wait()).await;
     }
 
-    async fn apply_all(&mut self, taken: Vec<Callback>) {
-        let mut room = REPORTS;
-        let (mut together, others): (Vec<_>, Vec<_>) = taken
-            .into_iter()
-            .map(|callback| (Said::read(&callback), callback))
-            .partition(|(said, _)| said.takes_of(&mut room));
-        if together.len() > 1 {
-            let work = self.apply_together(&together);
-            match Stage::CallbackApply.run_batch(together.len(), work).await {
-                Ok(owed) => {
-                    self.tell(owed);
-                    together.clear();
-                }
-                // Each has its own commit then: what is refused of one keeps none of the others waiting.
-                Err(error) if error.is_refusal() => warn!(%error, "callbacks could not be applied together"),
-                // They are due again when their leases end.
-                Err(error) => {
-                    warn!(%error, callbacks = together.len(), "callbacks could not be applied yet");
-                    together.clear();
+    /// Applies what was taken up, as long as it is certain to be ours; the rest is due again at once.
+    async fn apply_all(&mut self, taken: Vec<Callback>, stop: &CancellationToken) {
+        let began = Instant::now();
+        let mut shares = VecDeque::from(shares(taken));
+        while let Some(share) = shares.pop_front() {
+            if stop.is_cancelled() || began.elapsed() > TURN {
+                shares.push_front(share);
+                break;
+            }
+            match share {
+                Share::Alone(said, callback) => self.apply_alone(said, &callback).await,
+                Share::Together(said) => {
+                    // Each has its own commit then: what is wrong with one keeps none of the others waiting.
+                    let apart = self.apply_together(said).await.into_iter().rev();
+                    apart.for_each(|(said, callback)| shares.push_front(Share::Alone(said, callback)));
                 }
             }
         }
-        for (said, callback) in together.into_iter().chain(others) {
-            match Stage::CallbackApply.run_batch(1, self.apply(&callback, said)).await {
-                Ok(owed) => self.tell(owed),
-                Err(error) if error.is_refusal() && callback.tries >= MOST_TRIES => {
-                    self.give_up(&callback, &error).await;
-                }
-                // It is due again when its lease ends.
-                Err(error) => warn!(%error, "a callback could not be applied yet"),
+        let left: Vec<Callback> = shares.into_iter().flat_map(Share::into_callbacks).collect();
+        if !left.is_empty() {
+            let given_back = async { callbacks::give_back(&self.pool.get().await?, &left).await };
+            if let Err(error) = given_back.await {
+                warn!(%error, callbacks = left.len(), "callbacks are applied when their leases end");
             }
+        }
+    }
+
+    /// Applies callbacks that share a commit; gives back those that are to be applied one by one.
+    async fn apply_together(&mut self, said: Vec<(Said, Callback)>) -> Vec<(Said, Callback)> {
+        match Stage::CallbackApply.run_batch(said.len(), self.report(&said)).await {
+            Ok(owed) => {
+                self.tell(owed);
+                Vec::new()
+            }
+            // They are due again when their leases end.
+            Err(error @ (StoreError::Connect(_) | StoreError::Timeout)) => {
+                warn!(%error, callbacks = said.len(), "callbacks could not be applied yet");
+                Vec::new()
+            }
+            Err(error) => {
+                warn!(%error, callbacks = said.len(), "callbacks could not be applied together");
+                said
+            }
+        }
+    }
+
+    async fn apply_alone(&mut self, said: Said, callback: &Callback) {
+        match Stage::CallbackApply.run_batch(1, self.apply(callback, said)).await {
+            Ok(owed) => self.tell(owed),
+            Err(error) if error.is_refusal() && callback.tries >= MOST_TRIES => {
+                self.give_up(callback, &error).await;
+            }
+            // It is due again when its lease ends.
+            Err(error) => warn!(%error, "a callback could not be applied yet"),
         }
     }
 
@@ -154,29 +183,29 @@ impl Applier {
         }
     }
 
-    /// Applies callbacks that only report that messages arrive.
-    async fn apply_together(&mut self, said: &[(Said, Callback)]) -> Result<Vec<DeliveryKey>, StoreError> {
+    /// Applies callbacks that only report that messages arrive, in one commit.
+    async fn report(&mut self, said: &[(Said, Callback)]) -> Result<Vec<DeliveryKey>, StoreError> {
         let mut reported = Vec::new();
-        let mut told = Vec::new();
+        // A number has one account: the one that was told last.
+        let mut told = BTreeMap::new();
         for (place, (said, callback)) in said.iter().enumerate() {
             let Said::ByMeta(payload) = said else { continue };
             let reports = payload.updates.iter().filter_map(|update| meta::reported(update, callback));
             reported.extend(reports.map(|report| Reported { callback: place, ..report }));
-            told.extend(payload.told.iter().cloned());
+            told.extend(payload.told.iter().map(|(account, number)| (number.clone(), account.clone())));
         }
-        told.sort_unstable();
-        told.dedup();
+        let told = told.into_iter().map(|(number, account)| (account, number)).collect();
         let mut session = self.pool.get().await?;
         let transaction = session.begin().await?;
-        let Heard { mut applied, aliases, not_yet, .. } = reports::apply(&transaction, reported).await?;
-        applied.owed.extend(people::learn_all(&transaction, aliases).await?);
+        let Heard { mut owed, aliases, not_yet, .. } = reports::apply(&transaction, reported).await?;
+        owed.extend(people::learn_all(&transaction, aliases).await?);
         let noted = self.listening.note(&transaction, told).await?;
         let settled = said.iter().enumerate();
         let settled = settled.map(|(place, (_, callback))| settled_as(callback, not_yet.contains(&place)));
         callbacks::settle(&transaction, &settled.collect::<Vec<_>>()).await?;
         transaction.commit().await?;
         self.listening.remember(noted);
-        Ok(applied.owed)
+        Ok(owed)
     }
 
     async fn apply(&mut self, callback: &Callback, said: Said) -> Result<Vec<DeliveryKey>, StoreError> {
@@ -222,45 +251,4 @@ fn settled_as(callback: &Callback, not_yet: bool) -> Settled<'_> {
     let again = not_yet && callback.age_seconds < GIVE_UP_SECONDS;
     let again_ms = again.then(|| AGAIN_MS << callback.tries.clamp(0, 6));
     Settled { account_id: callback.account_id, body_hash: &callback.body_hash, again_ms }
-}
-
-/// What a callback says, in its provider's words.
-enum Said {
-    ByMeta(meta_payload::Payload),
-    /// Of which instance, and what.
-    ByEvolution(String, evolution_payload::Payload),
-}
-
-impl Said {
-    /// Whether it only reports that messages arrive, and there is room for that in a commit with others; the room is taken
-    /// then.
-    fn takes_of(&self, room: &mut usize) -> bool {
-        let Self::ByMeta(payload) = self else { return false };
-        let takes = meta::only_reports_arrivals(payload) && payload.updates.len() <= *room;
-        if takes {
-            *room -= payload.updates.len();
-        }
-        takes
-    }
-
-    fn read(callback: &Callback) -> Self {
-        let (body, at) = (callback.body.as_slice(), callback.received_at);
-        let (said, ignored, provider) = match &callback.origin {
-            Origin::Meta => {
-                let payload = meta::read(body, at);
-                let ignored = payload.ignored;
-                (Self::ByMeta(payload), ignored, "meta")
-            }
-            Origin::Evolution(instance_id) => {
-                let payload = evolution::read(body, at);
-                let ignored = payload.ignored;
-                (Self::ByEvolution(instance_id.clone(), payload), ignored, "evolution")
-            }
-        };
-        if ignored > 0 && !callback.heard {
-            counter!("gatepost_callback_parts_ignored_total", "provider" => provider)
-                .increment(u64::try_from(ignored).unwrap_or(u64::MAX));
-        }
-        said
-    }
 }

@@ -1,5 +1,7 @@
 //! Who somebody is: providers name people by their number, by an id of their own, or by what they answer.
 
+use std::collections::BTreeMap;
+
 use tracing::info;
 
 use crate::domain::id::DeliveryKey;
@@ -39,15 +41,16 @@ pub(super) async fn number(
     }
 }
 
-/// As [`learn`], of the account's people that reports named; in an order of their ids, for two commits may know the same.
+/// As [`learn`], of the people that reports named: each as it was told last, and in an order that all commits have, for two of
+/// them may know the same.
 pub(super) async fn learn_all(
     db: &impl Db,
-    mut aliases: Vec<(i64, String, String)>,
+    aliases: Vec<(i64, String, String)>,
 ) -> Result<Vec<DeliveryKey>, StoreError> {
-    aliases.sort_unstable();
-    aliases.dedup();
+    let last: BTreeMap<(i64, String), String> =
+        aliases.into_iter().map(|(account_id, alias, number)| ((account_id, alias), number)).collect();
     let mut owed = Vec::new();
-    for (account_id, alias, number) in aliases {
+    for ((account_id, alias), number) in last {
         owed.extend(learn(db, account_id, &alias, &number).await?);
     }
     Ok(owed)

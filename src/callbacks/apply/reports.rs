@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Applied;
 use crate::callbacks::ReportedStatus;
 use crate::domain::effect::Effect;
-use crate::domain::id::MessageKey;
+use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::status::{Report, Status};
 use crate::store::effects::{self, Concerned};
 use crate::store::reports::{self, Known, Named, Rise};
@@ -28,7 +27,8 @@ pub(super) struct Reported {
 /// What reports came to.
 #[derive(Default)]
 pub(super) struct Heard {
-    pub(super) applied: Applied,
+    /// The webhook deliveries owed.
+    pub(super) owed: Vec<DeliveryKey>,
     /// The accounts, provider's ids and numbers of recipients, as the messages told.
     pub(super) aliases: Vec<(i64, String, String)>,
     /// To whom a message has failed by this.
@@ -52,7 +52,6 @@ pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard
                 (key, status, recipient, instance_id, calls, call)
             }
             Known::NotYet => {
-                heard.applied.not_yet = true;
                 heard.not_yet.insert(report.callback);
                 continue;
             }
@@ -86,11 +85,11 @@ pub(super) async fn apply(db: &impl Db, reported: Vec<Reported>) -> Result<Heard
         // Only Meta reports that it refuses a sender, and says itself for how long.
         for effect in failure.effects(u8::try_from(call).unwrap_or(u8::MAX), failure.retry_after) {
             if !stale || effect == Effect::OptOut {
-                heard.applied.owed.extend(effects::carry_out(db, concerned, effect).await?);
+                heard.owed.extend(effects::carry_out(db, concerned, effect).await?);
             }
         }
     }
-    heard.applied.owed.extend(reports::raise(db, &rises).await?);
+    heard.owed.extend(reports::raise(db, &rises).await?);
     Ok(heard)
 }
 
