@@ -226,9 +226,13 @@ pub async fn counts_what_fails(services: &Services) {
     let gateway = world.start(Binary::Gateway).await;
     let customer = world.customer().await;
     customer.accepted("+966500020001").await;
-    proxy.cut().await;
+    let mut database = world.database().await;
+    let held = database.transaction().await.expect("it begins");
+    held.execute("select from quota_usage for update", &[]).await.expect("nobody else is there");
     let refused = customer.send(&customer.message("+966500020002")).await;
     assert_eq!((refused.status, refused.error()), (500, "internal_error"));
+    drop(held);
+    proxy.cut().await;
     // While it is away, somebody asks for a new connection at least each second.
     for (name, labels) in [
         ("gatepost_sends_total", ("outcome", "internal_error")),
