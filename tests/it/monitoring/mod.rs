@@ -64,7 +64,7 @@ async fn lived(world: &World) -> Vec<Process> {
         (gateway, "gatepost_stage_seconds_count", &[("stage", "commit")], 2.0),
         (gateway, "gatepost_stage_batch_size_sum", &[("stage", "commit")], 2.0),
         (gateway, "gatepost_stage_seconds_count", &[("stage", "callback_store")], 2.0),
-        (gateway, "gatepost_stage_seconds_count", &[("stage", "callback_apply")], 2.0),
+        (gateway, "gatepost_stage_batch_size_sum", &[("stage", "callback_apply")], 2.0),
         (gateway, "gatepost_callbacks_total", &[("provider", "meta"), ("outcome", "taken")], 2.0),
         (gateway, "gatepost_publish_seconds_count", &[("queue", "deliver.priority")], 1.0),
         (deliver, "gatepost_stage_seconds_count", &[("stage", "look")], 1.0),
