@@ -98,7 +98,7 @@ async fn know_nothing(database: &Client) {
 }
 
 /// Adds finished messages of today, with all that comes with them, to an account.
-async fn send_long_ago(database: &Client, account: &str) {
+async fn have_sent(database: &Client, account: &str) {
     let sql = "create temp table sent as
             select n, (left(first_id_of(now())::text, 14) || '7' || right(gen_random_uuid()::text, 21))::uuid as id
             from generate_series(1, ROWS) n;
@@ -142,7 +142,7 @@ pub async fn what_postgres_knows_nothing_of_is_looked_up_by_its_key(services: &S
         .await;
     };
     live(0..BEFORE).await;
-    send_long_ago(&database, &customer.account).await;
+    have_sent(&database, &customer.account).await;
     live(BEFORE..BEFORE + AFTER).await;
     // A session tells of all it has read when it ends.
     for process in processes {

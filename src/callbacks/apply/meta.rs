@@ -9,7 +9,6 @@ use tracing::warn;
 use super::people::{self, Person};
 use super::reports::{self, Reported};
 use super::{Applied, accounts, wishes};
-use crate::callbacks::ReportedStatus;
 use crate::callbacks::meta_payload::{self, Payload, Update};
 use crate::domain::id::{DeliveryKey, MessageKey};
 use crate::domain::instance::Provider;
@@ -33,12 +32,6 @@ pub(super) fn read(body: &[u8], received_at: Timestamp) -> Payload {
     })
 }
 
-/// Whether it tells of nothing but messages that were sent, delivered or read: that concerns nobody else.
-pub(super) fn only_reports_arrivals(payload: &Payload) -> bool {
-    let arrival = |update: &Update| matches!(update, Update::Status { status, .. } if !matches!(status, ReportedStatus::Failed(_)));
-    payload.updates.iter().all(arrival)
-}
-
 /// Applies the updates; where they were heard before, only the reports of messages.
 pub(super) async fn apply(
     db: &impl Db,
@@ -47,7 +40,7 @@ pub(super) async fn apply(
 ) -> Result<Applied, StoreError> {
     let (reported, others): (Vec<Update>, Vec<Update>) =
         updates.into_iter().partition(|update| matches!(update, Update::Status { .. }));
-    let reported = reported.iter().filter_map(|update| self::reported(update, callback)).collect();
+    let reported = reported.iter().filter_map(|update| self::reported(update, (0, callback))).collect();
     let reports::Heard { owed, aliases, not_yet, .. } = reports::apply(db, reported).await?;
     let mut applied = Applied { owed, not_yet: !not_yet.is_empty(), opened: false };
     applied.owed.extend(people::learn_all(db, aliases).await?);
@@ -58,8 +51,8 @@ pub(super) async fn apply(
     Ok(applied)
 }
 
-/// The report in an update, if it is one, of the first callback.
-pub(super) fn reported(update: &Update, callback: &Callback) -> Option<Reported> {
+/// The report in an update, if it is one, of the callback in that place of those that are applied together.
+pub(super) fn reported(update: &Update, (place, callback): (usize, &Callback)) -> Option<Reported> {
     let Update::Status { phone_number_id, provider_message_id, status, at, user_id, opaque } = update else {
         return None;
     };
@@ -69,7 +62,7 @@ pub(super) fn reported(update: &Update, callback: &Callback) -> Option<Reported>
     let named = Named { sender, provider_message_id, marked: marked.map(|(key, _)| key) };
     let stale = at.duration_until(callback.received_at).as_secs() > STALE_SECONDS;
     let (status, alias) = (status.clone(), user_id.clone());
-    Some(Reported { callback: 0, named, call: marked.map(|(_, call)| call), status, alias, stale })
+    Some(Reported { callback: place, named, call: marked.map(|(_, call)| call), status, alias, stale })
 }
 
 /// Our own mark on an attempt: `account/message:call`.

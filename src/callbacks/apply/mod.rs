@@ -22,8 +22,9 @@ use tracing::{error, warn};
 
 use self::accounts::Listening;
 use self::order::{Share, shares};
-use self::reports::{Heard, Reported};
+use self::reports::Heard;
 use self::said::Said;
+use super::meta_payload::Payload;
 use crate::broker::{Publisher, Queue};
 use crate::domain::id::DeliveryKey;
 use crate::domain::job::Kind;
@@ -112,10 +113,12 @@ impl Applier {
             }
             match share {
                 Share::Alone(said, callback) => self.apply_alone(said, &callback).await,
-                Share::Together(said) => {
+                Share::Together(arrivals) => {
                     // Each has its own commit then: what is wrong with one keeps none of the others waiting.
-                    let apart = self.apply_together(said).await.into_iter().rev();
-                    apart.for_each(|(said, callback)| shares.push_front(Share::Alone(said, callback)));
+                    let apart = self.apply_together(arrivals).await.into_iter().rev();
+                    apart.for_each(|(payload, callback)| {
+                        shares.push_front(Share::Alone(Said::Arrivals(payload), callback));
+                    });
                 }
             }
         }
@@ -129,20 +132,20 @@ impl Applier {
     }
 
     /// Applies callbacks that share a commit; gives back those that are to be applied one by one.
-    async fn apply_together(&mut self, said: Vec<(Said, Callback)>) -> Vec<(Said, Callback)> {
-        match Stage::CallbackApply.run_batch(said.len(), self.report(&said)).await {
+    async fn apply_together(&mut self, arrivals: Vec<(Payload, Callback)>) -> Vec<(Payload, Callback)> {
+        match Stage::CallbackApply.run_batch(arrivals.len(), self.report(&arrivals)).await {
             Ok(owed) => {
                 self.tell(owed);
                 Vec::new()
             }
             // They are due again when their leases end.
             Err(error @ (StoreError::Connect(_) | StoreError::Timeout)) => {
-                warn!(%error, callbacks = said.len(), "callbacks could not be applied yet");
+                warn!(%error, callbacks = arrivals.len(), "callbacks could not be applied yet");
                 Vec::new()
             }
             Err(error) => {
-                warn!(%error, callbacks = said.len(), "callbacks could not be applied together");
-                said
+                warn!(%error, callbacks = arrivals.len(), "callbacks could not be applied together");
+                arrivals
             }
         }
     }
@@ -184,14 +187,13 @@ impl Applier {
     }
 
     /// Applies callbacks that only report that messages arrive, in one commit.
-    async fn report(&mut self, said: &[(Said, Callback)]) -> Result<Vec<DeliveryKey>, StoreError> {
+    async fn report(&mut self, arrivals: &[(Payload, Callback)]) -> Result<Vec<DeliveryKey>, StoreError> {
         let mut reported = Vec::new();
         // A number has one account: the one that was told last.
         let mut told = BTreeMap::new();
-        for (place, (said, callback)) in said.iter().enumerate() {
-            let Said::ByMeta(payload) = said else { continue };
-            let reports = payload.updates.iter().filter_map(|update| meta::reported(update, callback));
-            reported.extend(reports.map(|report| Reported { callback: place, ..report }));
+        for (place, (payload, callback)) in arrivals.iter().enumerate() {
+            let updates = payload.updates.iter();
+            reported.extend(updates.filter_map(|update| meta::reported(update, (place, callback))));
             told.extend(payload.told.iter().map(|(account, number)| (number.clone(), account.clone())));
         }
         let told = told.into_iter().map(|(number, account)| (account, number)).collect();
@@ -200,7 +202,7 @@ impl Applier {
         let Heard { mut owed, aliases, not_yet, .. } = reports::apply(&transaction, reported).await?;
         owed.extend(people::learn_all(&transaction, aliases).await?);
         let noted = self.listening.note(&transaction, told).await?;
-        let settled = said.iter().enumerate();
+        let settled = arrivals.iter().enumerate();
         let settled = settled.map(|(place, (_, callback))| settled_as(callback, not_yet.contains(&place)));
         callbacks::settle(&transaction, &settled.collect::<Vec<_>>()).await?;
         transaction.commit().await?;
@@ -214,7 +216,7 @@ impl Applier {
         // Taken up again for a report that has to wait, the rest has had its effect, and may have been overtaken.
         let mut noted = Vec::new();
         let applied = match said {
-            Said::ByMeta(payload) => {
+            Said::Arrivals(payload) | Said::ByMeta(payload) => {
                 let applied = meta::apply(&transaction, callback, payload.updates).await?;
                 noted = self.listening.note(&transaction, payload.told).await?;
                 applied

@@ -1,6 +1,7 @@
 //! In which order callbacks are applied, and which of them share a commit.
 
-use super::said::{Reports, Said};
+use super::said::Said;
+use crate::callbacks::meta_payload::Payload;
 use crate::store::callbacks::Callback;
 
 /// Most reports in one commit: their messages are locked meanwhile. A callback may bring a thousand, and has a commit of its
@@ -12,7 +13,7 @@ pub(super) enum Share<C = Callback> {
     /// One callback, whatever it says.
     Alone(Said, C),
     /// Several that only report that messages arrive.
-    Together(Vec<(Said, C)>),
+    Together(Vec<(Payload, C)>),
 }
 
 impl<C> Share<C> {
@@ -20,7 +21,7 @@ impl<C> Share<C> {
     pub(super) fn into_callbacks(self) -> Vec<C> {
         match self {
             Self::Alone(_, callback) => vec![callback],
-            Self::Together(said) => said.into_iter().map(|(_, callback)| callback).collect(),
+            Self::Together(arrivals) => arrivals.into_iter().map(|(_, callback)| callback).collect(),
         }
     }
 }
@@ -35,33 +36,33 @@ fn arranged<C>(read: impl Iterator<Item = (Said, C)>) -> Vec<Share<C>> {
     let (mut shares, mut together, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     let mut room = MOST;
     for (said, callback) in read {
-        let reports = said.reports();
-        if reports == Reports::None {
-            alone.push((said, callback));
-            continue;
-        }
-        if !matches!(reports, Reports::Arrivals(arrivals) if arrivals <= room) {
-            close(&mut shares, &mut together, &mut alone);
-            room = MOST;
-        }
-        match reports {
-            Reports::Arrivals(arrivals) if arrivals <= room => {
-                room -= arrivals;
-                together.push((said, callback));
+        match said {
+            Said::Arrivals(payload) if payload.updates.len() <= MOST => {
+                if payload.updates.len() > room {
+                    close(&mut shares, &mut together, &mut alone);
+                    room = MOST;
+                }
+                room -= payload.updates.len();
+                together.push((payload, callback));
             }
-            _ => shares.push(Share::Alone(said, callback)),
+            said if said.reports() => {
+                close(&mut shares, &mut together, &mut alone);
+                room = MOST;
+                shares.push(Share::Alone(said, callback));
+            }
+            said => alone.push((said, callback)),
         }
     }
     close(&mut shares, &mut together, &mut alone);
     shares
 }
 
-fn close<C>(shares: &mut Vec<Share<C>>, together: &mut Vec<(Said, C)>, alone: &mut Vec<(Said, C)>) {
+fn close<C>(shares: &mut Vec<Share<C>>, together: &mut Vec<(Payload, C)>, alone: &mut Vec<(Said, C)>) {
     if together.len() > 1 {
         shares.push(Share::Together(std::mem::take(together)));
     }
-    let rest = together.drain(..).chain(alone.drain(..));
-    shares.extend(rest.map(|(said, callback)| Share::Alone(said, callback)));
+    let only = together.drain(..).map(|(payload, callback)| (Said::Arrivals(payload), callback));
+    shares.extend(only.chain(alone.drain(..)).map(|(said, callback)| Share::Alone(said, callback)));
 }
 
 #[cfg(test)]
@@ -84,7 +85,7 @@ mod tests {
         let body = json!({"object": "whatsapp_business_account", "entry": [
             {"id": "2", "changes": [{"field": "messages", "value": value}]}]});
         let payload = meta_payload::parse(body.to_string().as_bytes(), Timestamp::UNIX_EPOCH);
-        Said::ByMeta(payload.expect("it is of Meta's form"))
+        Said::by_meta(payload.expect("it is of Meta's form"))
     }
 
     /// The order of callbacks, by their places; those that share a commit in brackets.

@@ -4,38 +4,27 @@ use metrics::counter;
 
 use super::{evolution, meta};
 use crate::callbacks::meta_payload::Update;
-use crate::callbacks::{evolution_payload, meta_payload};
+use crate::callbacks::{ReportedStatus, evolution_payload, meta_payload};
 use crate::store::callbacks::{Callback, Origin};
-
-/// What a callback reports of messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reports {
-    /// Nothing.
-    None,
-    /// So many times that one was sent, delivered or read, and the callback says nothing else.
-    Arrivals(usize),
-    /// Something, or it is not known whether.
-    Others,
-}
 
 /// What a callback says, in its provider's words.
 pub(super) enum Said {
+    /// Nothing but that messages of Meta's were sent, delivered or read, which concerns nobody else.
+    Arrivals(meta_payload::Payload),
+    /// Anything else of Meta's.
     ByMeta(meta_payload::Payload),
     /// Of which instance, and what.
     ByEvolution(String, evolution_payload::Payload),
 }
 
 impl Said {
-    /// What it reports of messages.
-    pub(super) fn reports(&self) -> Reports {
-        let Self::ByMeta(payload) = self else { return Reports::Others };
-        let reports = payload.updates.iter().filter(|update| matches!(update, Update::Status { .. })).count();
-        if meta::only_reports_arrivals(payload) {
-            Reports::Arrivals(reports)
-        } else if reports == 0 {
-            Reports::None
-        } else {
-            Reports::Others
+    /// Whether it reports on messages, or may.
+    pub(super) fn reports(&self) -> bool {
+        match self {
+            Self::ByMeta(payload) => {
+                payload.updates.iter().any(|update| matches!(update, Update::Status { .. }))
+            }
+            Self::Arrivals(_) | Self::ByEvolution(..) => true,
         }
     }
 
@@ -46,7 +35,7 @@ impl Said {
             Origin::Meta => {
                 let payload = meta::read(body, at);
                 let ignored = payload.ignored;
-                (Self::ByMeta(payload), ignored, "meta")
+                (Self::by_meta(payload), ignored, "meta")
             }
             Origin::Evolution(instance_id) => {
                 let payload = evolution::read(body, at);
@@ -59,5 +48,13 @@ impl Said {
                 .increment(u64::try_from(ignored).unwrap_or(u64::MAX));
         }
         said
+    }
+
+    pub(super) fn by_meta(payload: meta_payload::Payload) -> Self {
+        let arrival = |update: &Update| match update {
+            Update::Status { status, .. } => !matches!(status, ReportedStatus::Failed(_)),
+            _ => false,
+        };
+        if payload.updates.iter().all(arrival) { Self::Arrivals(payload) } else { Self::ByMeta(payload) }
     }
 }
