@@ -19,8 +19,8 @@ use crate::sql;
 use crate::stage::{Plan, Servers, Stage, UNPACED};
 use crate::support::process::Binary;
 
-/// Connections that send.
-const CONNECTIONS: usize = 64;
+/// Connections that send: as many as `accept` has at its best, because what shares a commit shares its cost.
+const CONNECTIONS: usize = 256;
 /// Accepted and not called yet, at most: what a backlog would hide is not sustained.
 const AHEAD: usize = 2_048;
 /// The calls are counted so often.

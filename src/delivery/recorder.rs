@@ -1,5 +1,7 @@
 //! Outcomes become durable, many in one commit; then webhooks are published.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,6 +17,7 @@ use crate::domain::instance::Provider;
 use crate::domain::job::Kind;
 use crate::domain::outcome::Outcome;
 use crate::domain::suspicion::{self, Verdict};
+use crate::runtime::linger::Linger;
 use crate::runtime::retry::until_ok;
 use crate::runtime::stage::Stage;
 use crate::store::acknowledgements::{self, Taken};
@@ -24,6 +27,8 @@ use crate::store::{Pool, Session, StoreError, instances, suspicions};
 
 /// Most outcomes in one commit.
 const BATCH: usize = 256;
+/// How long the next commit waits after one of many.
+const LINGER: Duration = Duration::from_millis(3);
 
 /// A message's outcome on its way to the database.
 pub(super) struct Finished {
@@ -48,8 +53,12 @@ impl Recorder {
     /// Records until nobody has outcomes any more.
     pub(super) async fn run(self, mut outcomes: mpsc::Receiver<Finished>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut linger = Linger::new(LINGER, BATCH);
         while outcomes.recv_many(&mut batch, BATCH).await > 0 {
+            let size = batch.len();
             self.record(std::mem::take(&mut batch)).await;
+            linger.took(size);
+            linger.wait().await;
         }
         self.publishing.close();
         self.publishing.wait().await;

@@ -1,6 +1,7 @@
 //! The group commit: whatever queued up during the last round trip is made durable in the next one.
 //!
-//! Alone, a request waits for nobody. What the commit accepted is published by id afterwards; a publish that fails is
+//! Alone, a request waits for nobody; after a commit that many shared the next one waits a moment, so that those who were
+//! just answered can share it with those who came meanwhile. What the commit accepted is published by id afterwards; a publish that fails is
 //! only logged and counted, because every row already says when it will be looked at.
 
 use std::collections::{HashMap, HashSet};
@@ -19,12 +20,15 @@ use crate::domain::job::Kind;
 use crate::domain::purpose::Lane;
 use crate::domain::refusal::Refusal;
 use crate::guard::batch::{Batch, CodeLimits, Ruling};
+use crate::runtime::linger::Linger;
 use crate::runtime::stage::Stage;
 use crate::store::acceptance::{self, Draft, Judged};
 use crate::store::{Pool, StoreError};
 
 /// Most drafts in one commit.
 const BATCH: usize = 256;
+/// How long the next commit waits after one that many shared.
+const LINGER: Duration = Duration::from_millis(1);
 /// How often a batch that ran into another transaction is tried again.
 const CONFLICTS: u32 = 3;
 /// How often counters are opened for one batch: once is enough, unless it had to be committed in parts.
@@ -115,7 +119,9 @@ pub(super) fn start(
 impl Task {
     async fn run(mut self, mut drafts: mpsc::Receiver<Waiting>, stop: CancellationToken) {
         let mut arrived = Vec::with_capacity(BATCH);
+        let mut linger = Linger::new(LINGER, BATCH);
         loop {
+            linger.wait().await;
             if self.held.is_empty() && drafts.recv_many(&mut arrived, BATCH).await == 0 {
                 break;
             }
@@ -125,7 +131,9 @@ impl Task {
                 arrived.push(more);
             }
             let batch = self.next_batch(&mut arrived);
+            let size = batch.len();
             self.commit(batch).await;
+            linger.took(size);
         }
         // What was published last is confirmed, or left to what is due, before the connection goes.
         if stop.is_cancelled() {

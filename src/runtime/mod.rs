@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod http;
 pub mod jwt;
+pub mod linger;
 pub mod logging;
 pub mod metrics;
 pub mod ops;

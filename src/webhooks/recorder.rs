@@ -1,6 +1,7 @@
 //! Results become rows: what waits is recorded in one transaction, and only then are its jobs acknowledged.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::mpsc;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use super::answer::{Answer, Failure};
 use super::ticket::{Ticket, settle};
 use crate::domain::id::DeliveryKey;
+use crate::runtime::linger::Linger;
 use crate::runtime::retry;
 use crate::runtime::stage::Stage;
 use crate::store::webhooks::{self, Attempt, Claim, DisabledEndpoint, EndpointReport, Next};
@@ -18,6 +20,8 @@ use crate::store::{Pool, StoreError};
 
 /// Most results of one transaction, and most that wait for the next one.
 pub(super) const BATCH: usize = 256;
+/// How long the next transaction waits after one of many.
+const LINGER: Duration = Duration::from_millis(3);
 
 /// A delivery that was claimed, and what came of it.
 pub(super) struct Outcome {
@@ -34,12 +38,16 @@ pub(super) struct Outcome {
 /// Records outcomes until there are no more senders, or `stop`.
 pub(super) async fn run(pool: Pool, mut outcomes: mpsc::Receiver<Outcome>, stop: CancellationToken) {
     let mut batch = Vec::with_capacity(BATCH);
+    let mut linger = Linger::new(LINGER, BATCH);
     while outcomes.recv_many(&mut batch, BATCH).await > 0 {
         if !keep(&pool, &batch, &stop).await {
             // Told to stop while the database did not answer: the leases run out.
             return;
         }
+        let size = batch.len();
         settle(batch.drain(..).map(|outcome| outcome.ticket)).await;
+        linger.took(size);
+        linger.wait().await;
     }
 }
 
