@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// The messages of one part.
 fn messages(part: &str, label: &str) -> Vec<Value> {
-    let files: &[&str] = if part == "practice" { &["", "more_"] } else { &[""] };
+    let files: &[&str] = if part == "practice" { &["", "more_", "further_"] } else { &[""] };
     let mut messages = Vec::new();
     for file in files {
         let path =
@@ -106,7 +106,7 @@ pub fn corpus_is_judged_no_worse_than_before() {
     });
     assert!(seen.0.stopped == 0, "ordinary ones stopped: {:?}", seen.0.wrong);
     // Most of these are declared as codes and have none.
-    assert!(practice.0.per_mille() <= 16, "ordinary ones stopped: {:?}", practice.0.wrong);
+    assert!(practice.0.per_mille() <= 12, "ordinary ones stopped: {:?}", practice.0.wrong);
     assert!(unseen.0.per_mille() <= 5, "ordinary ones stopped: {:?}", unseen.0.kinds);
-    assert!(unseen.1.per_mille() >= 790, "unwanted ones stopped: {:?}", unseen.1.kinds);
+    assert!(unseen.1.per_mille() >= 840, "unwanted ones stopped: {:?}", unseen.1.kinds);
 }
