@@ -232,6 +232,7 @@ fn main() {
         guard_verdicts::verdicts_of_a_thousand_mixed_requests,
         reads::reads_do_not_grow_with_the_tables,
         reads::what_postgres_knows_nothing_of_is_looked_up_by_its_key,
+        reads::what_waits_is_not_read_for_each_message,
         quota::quota_of_a_day_is_exact_across_processes,
         quota::quota_of_a_month_is_exact_across_processes,
         quota::quota_rolls_over_at_the_accounts_midnight,

@@ -16,6 +16,8 @@ const BEFORE: i64 = 10;
 const AFTER: i64 = 20;
 /// By how many rows each table grows.
 const ROWS: i64 = 3_000;
+/// Messages that wait for another hour: few of so many, and far more than one look for what is due may read.
+const WAITING: i64 = 200;
 /// The most rows of one table that the messages afterwards may read together; reading it once would be more.
 const MOST: i64 = 1_000;
 
@@ -37,6 +39,14 @@ async fn counts(database: &Client, table: &str) -> (i64, i64) {
         where relname = $1 or relid in (select inhrelid from pg_inherits where inhparent = $1::text::regclass)";
     let row = database.query_one(sql, &[&table]).await.expect("the table is known");
     (row.get(0), row.get(1))
+}
+
+/// Waits until all sessions have ended: one tells of all it has read when it does.
+async fn alone(database: &Client) {
+    let others =
+        "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+        and backend_type = 'client backend'";
+    wait_for_count(database, others, 0).await;
 }
 
 async fn grow(database: &Client, account: &str) {
@@ -144,18 +154,46 @@ pub async fn what_postgres_knows_nothing_of_is_looked_up_by_its_key(services: &S
     live(0..BEFORE).await;
     have_sent(&database, &customer.account).await;
     live(BEFORE..BEFORE + AFTER).await;
-    // A session tells of all it has read when it ends.
     for process in processes {
         process.kill().await;
     }
-    let alone =
-        "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
-        and backend_type = 'client backend'";
-    wait_for_count(&database, alone, 0).await;
+    alone(&database).await;
     for table in TABLES {
         let added = async || (counts(&database, table).await.1 > ROWS).then_some(());
         eventually("the statistics are complete", added).await;
         let (read, _) = counts(&database, table).await;
         assert!(read < ROWS, "{read} rows of {table} were read for {} messages", BEFORE + AFTER);
     }
+}
+
+/// An account with much behind it and much before it: nothing was due when Postgres looked at the table, and yet nobody reads
+/// all that an account has waiting to find one message.
+pub async fn what_waits_is_not_read_for_each_message(services: &Services) {
+    let world = World::new(services).await;
+    let database = world.database().await;
+    know_nothing(&database).await;
+    let provider = Provider::start().await;
+    let customer = provider.instance(&world, &world.customer().await, "main").await;
+    have_sent(&database, &customer.account).await;
+    let waiting = format!(
+        "insert into messages (account_id, message_id, log_id, instance_id, purpose, lane, recipient, due_at, not_before,
+                expires_at, quota_day, quota_month, request_id)
+            select {}, (left(first_id_of(now())::text, 14) || '7' || right(gen_random_uuid()::text, 21))::uuid, n, 'main',
+                   'transactional', 'standard', '9666' || (10000000 + n), now() + interval '1 hour', now() + interval '1 hour',
+                   now() + interval '1 day', now(), date_trunc('month', now()), 'waits'
+            from generate_series(1, {WAITING}) n",
+        customer.account
+    );
+    database.batch_execute("analyze").await.expect("it can be analysed");
+    database.batch_execute(&waiting).await.expect("the rows fit");
+    let processes = [world.start(Binary::Gateway).await, world.start(Binary::Deliver).await];
+    send(&customer, &provider, 0..AFTER).await;
+    for process in processes {
+        process.kill().await;
+    }
+    alone(&database).await;
+    let added = async || (counts(&database, "messages").await.1 == ROWS + WAITING + AFTER).then_some(());
+    eventually("the statistics are complete", added).await;
+    let (read, _) = counts(&database, "messages").await;
+    assert!(read < MOST, "{read} messages were read for {AFTER}");
 }

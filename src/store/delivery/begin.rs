@@ -64,7 +64,9 @@ with begun as (
         few!("k"),
         " and m.lease = k.token and not m.in_flight
       and (m.status in ('queued', 'sending') or (m.status = 'unknown' and m.unsent))
-      and m.due_at > now() and m.expires_at > now()
+      -- No look-up by what is due: of a large table few rows are, and Postgres would rather read all that an account has waiting,
+      -- for each message, than find it by its key.
+      and coalesce(m.due_at > now(), false) and m.expires_at > now()
       -- A slot that has long passed was waited out behind a slow provider: calling now would be a burst.
       and m.slot_at > now() - interval '3 seconds'
       and t.account_id = k.account_id and t.message_id = k.message_id and t.message_id between $7 and $8
