@@ -19,7 +19,7 @@ use serde_json::Value;
 /// Phrases of fewer texts are left out.
 const FEWEST_TEXTS: usize = 3;
 /// So many phrases are kept, those that decide most.
-const MOST_PHRASES: usize = 30000;
+const MOST_PHRASES: usize = 12000;
 /// The cost of an error against that of large weights.
 const COST: f64 = 0.3;
 /// What is learnt from a false stop counts so much more than from a miss.
