@@ -53,12 +53,12 @@ pub async fn run(parts: Parts) -> Result<(), StartError> {
     let connected = ops::check("broker", move || std::future::ready(checked.problem()));
     wiring::serve_ops(&parts, "deliver", vec![connected], &[metrics::METRICS, broker::METRICS]).await?;
 
-    let (outcomes, recorded) = mpsc::channel(UNRECORDED);
-    let recorder = Recorder::new(parts.pool.clone(), publisher.clone());
-    let recording = tokio::spawn(recorder.run(recorded));
     // One-time codes have their own places: a full standard lane cannot take them.
     let places = parts.config.deliver_concurrency;
     let codes = places.div_ceil(4);
+    let (outcomes, recorded) = mpsc::channel(UNRECORDED);
+    let recorder = Recorder::new(parts.pool.clone(), publisher.clone(), places + codes);
+    let recording = tokio::spawn(recorder.run(recorded));
     // Fewer would close connections, and open them again with all their handshakes, whenever many calls end at once.
     let settings =
         ClientSettings { call_timeout: parts.config.provider_timeout, idle_connections: places + codes };

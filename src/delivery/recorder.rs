@@ -43,22 +43,25 @@ pub(super) struct Recorder {
     pool: Pool,
     publisher: Publisher,
     publishing: TaskTracker,
+    linger: Linger,
 }
 
 impl Recorder {
-    pub(super) fn new(pool: Pool, publisher: Publisher) -> Self {
-        Self { pool, publisher, publishing: TaskTracker::new() }
+    /// For the outcomes of so many calls at once. When half of them are recorded together, hardly any are left to wait for: a
+    /// call keeps its place until it is recorded.
+    pub(super) fn new(pool: Pool, publisher: Publisher, calls: usize) -> Self {
+        let linger = Linger::new(LINGER, BATCH.min(calls / 2));
+        Self { pool, publisher, publishing: TaskTracker::new(), linger }
     }
 
     /// Records until nobody has outcomes any more.
-    pub(super) async fn run(self, mut outcomes: mpsc::Receiver<Finished>) {
+    pub(super) async fn run(mut self, mut outcomes: mpsc::Receiver<Finished>) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut linger = Linger::new(LINGER, BATCH);
         while outcomes.recv_many(&mut batch, BATCH).await > 0 {
             let size = batch.len();
             self.record(std::mem::take(&mut batch)).await;
-            linger.took(size);
-            linger.wait().await;
+            self.linger.took(size);
+            self.linger.wait().await;
         }
         self.publishing.close();
         self.publishing.wait().await;

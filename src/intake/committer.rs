@@ -121,7 +121,9 @@ impl Task {
         let mut arrived = Vec::with_capacity(BATCH);
         let mut linger = Linger::new(LINGER, BATCH);
         loop {
-            linger.wait().await;
+            if drafts.len() < BATCH {
+                linger.wait().await;
+            }
             if self.held.is_empty() && drafts.recv_many(&mut arrived, BATCH).await == 0 {
                 break;
             }
@@ -130,8 +132,8 @@ impl Task {
             {
                 arrived.push(more);
             }
+            let size = arrived.len();
             let batch = self.next_batch(&mut arrived);
-            let size = batch.len();
             self.commit(batch).await;
             linger.took(size);
         }

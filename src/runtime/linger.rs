@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 /// A batch of so many shows that more are on their way.
 const COMPANY: usize = 8;
 
-/// Has the next batch wait a moment after one that many shared. What comes alone waits for nobody, and after a full batch
-/// there is company already.
+/// Has the next batch wait a moment after one that many shared, whoever it is for. What comes alone otherwise waits for
+/// nobody, and after a full batch there is company already.
 #[derive(Debug)]
 pub struct Linger {
     moment: Duration,
@@ -21,7 +21,7 @@ pub struct Linger {
 }
 
 impl Linger {
-    /// Lets that much time pass between the end of a large batch, which is not `full`, and the next one; the runtime's clock
+    /// Lets at least that much time pass between the end of a large batch, which is not `full`, and the next one; the runtime's clock
     /// has a grain of a millisecond.
     #[must_use]
     pub fn new(moment: Duration, full: usize) -> Self {

@@ -47,7 +47,9 @@ pub(super) async fn run(pool: Pool, mut outcomes: mpsc::Receiver<Outcome>, stop:
         let size = batch.len();
         settle(batch.drain(..).map(|outcome| outcome.ticket)).await;
         linger.took(size);
-        linger.wait().await;
+        if outcomes.len() < BATCH {
+            linger.wait().await;
+        }
     }
 }
 

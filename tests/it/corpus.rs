@@ -105,7 +105,7 @@ pub fn corpus_is_judged_no_worse_than_before() {
         (ordinary, unwanted)
     });
     assert!(seen.0.stopped == 0, "ordinary ones stopped: {:?}", seen.0.wrong);
-    // Most of these are declared as codes and have none.
+    // Many of these are made to be mistaken.
     assert!(practice.0.per_mille() <= 12, "ordinary ones stopped: {:?}", practice.0.wrong);
     assert!(unseen.0.per_mille() <= 5, "ordinary ones stopped: {:?}", unseen.0.kinds);
     assert!(unseen.1.per_mille() >= 840, "unwanted ones stopped: {:?}", unseen.1.kinds);
