@@ -61,7 +61,7 @@ impl Recorder {
             let size = batch.len();
             self.record(std::mem::take(&mut batch)).await;
             self.linger.took(size);
-            self.linger.wait().await;
+            self.linger.wait(outcomes.len()).await;
         }
         self.publishing.close();
         self.publishing.wait().await;

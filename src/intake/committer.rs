@@ -1,8 +1,8 @@
 //! The group commit: whatever queued up during the last round trip is made durable in the next one.
 //!
 //! Alone, a request waits for nobody; after a commit that many shared the next one waits a moment, so that those who were
-//! just answered can share it with those who came meanwhile. What the commit accepted is published by id afterwards; a publish that fails is
-//! only logged and counted, because every row already says when it will be looked at.
+//! just answered can share it with those who came meanwhile. What the commit accepted is published by id afterwards; a
+//! publish that fails is only logged and counted, because every row already says when it will be looked at.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -121,9 +121,7 @@ impl Task {
         let mut arrived = Vec::with_capacity(BATCH);
         let mut linger = Linger::new(LINGER, BATCH);
         loop {
-            if drafts.len() < BATCH {
-                linger.wait().await;
-            }
+            linger.wait(drafts.len()).await;
             if self.held.is_empty() && drafts.recv_many(&mut arrived, BATCH).await == 0 {
                 break;
             }

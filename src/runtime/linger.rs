@@ -21,8 +21,8 @@ pub struct Linger {
 }
 
 impl Linger {
-    /// Lets at least that much time pass between the end of a large batch, which is not `full`, and the next one; the runtime's clock
-    /// has a grain of a millisecond.
+    /// Lets at least that much time pass between the end of a large batch, which is not `full`, and the next one. The
+    /// runtime's clock has a grain of a millisecond.
     #[must_use]
     pub fn new(moment: Duration, full: usize) -> Self {
         Self { moment, full, until: Instant::now() }
@@ -34,9 +34,9 @@ impl Linger {
         self.until = Instant::now() + if waits { self.moment } else { Duration::ZERO };
     }
 
-    /// Waits until the next batch may be taken.
-    pub async fn wait(&self) {
-        if self.until > Instant::now() {
+    /// Waits until the next batch may be taken; not where so many are `queued` that it would be full.
+    pub async fn wait(&self, queued: usize) {
+        if queued < self.full && self.until > Instant::now() {
             sleep_until(self.until).await;
         }
     }
@@ -58,18 +58,21 @@ mod tests {
         for (size, waits) in [(1, none), (COMPANY - 1, none), (COMPANY, moment), (63, moment), (64, none)] {
             linger.took(size);
             let began = Instant::now();
-            linger.wait().await;
+            linger.wait(0).await;
             assert_eq!(began.elapsed(), waits, "after {size}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_waits_once_the_moment_has_passed() {
+    async fn nothing_waits_once_a_batch_is_full_or_the_moment_has_passed() {
         let mut linger = Linger::new(Duration::from_millis(3), 64);
         linger.took(COMPANY);
+        let began = Instant::now();
+        linger.wait(64).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
         tokio::time::advance(Duration::from_millis(5)).await;
         let began = Instant::now();
-        linger.wait().await;
+        linger.wait(63).await;
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

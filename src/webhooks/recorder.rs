@@ -47,9 +47,7 @@ pub(super) async fn run(pool: Pool, mut outcomes: mpsc::Receiver<Outcome>, stop:
         let size = batch.len();
         settle(batch.drain(..).map(|outcome| outcome.ticket)).await;
         linger.took(size);
-        if outcomes.len() < BATCH {
-            linger.wait().await;
-        }
+        linger.wait(outcomes.len()).await;
     }
 }
 

@@ -16,7 +16,7 @@ const BEFORE: i64 = 10;
 const AFTER: i64 = 20;
 /// By how many rows each table grows.
 const ROWS: i64 = 3_000;
-/// Messages that wait for another hour: few of so many, and far more than one look for what is due may read.
+/// Messages that wait for another hour; reading them once for each message afterwards would be too many.
 const WAITING: i64 = 200;
 /// The most rows of one table that the messages afterwards may read together; reading it once would be more.
 const MOST: i64 = 1_000;
