@@ -69,7 +69,7 @@ pub use pipeline::{Pipeline, Step};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{GenericClient, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use deadpool_postgres::{GenericClient, Manager, ManagerConfig, QueueMode, RecyclingMethod, Runtime};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::config::SslMode;
@@ -88,6 +88,8 @@ pub const QUERY_TIMEOUT: Duration = Duration::from_millis(3_500);
 const POOL_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// The longest wait for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a connection is silent before the other end is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Set for every connection. Hot statements look rows up by key; a plan made while a table was small must not stay a
 /// sequential scan for the life of the process, so the planner is told to use the indexes there are from the start. A statement
@@ -230,6 +232,8 @@ impl Pool {
         );
         let pool = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
+            // The one used last: its server process has its caches warm, and statements prepared.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(POOL_TIMEOUT))
             .create_timeout(Some(CONNECT_TIMEOUT))
@@ -290,6 +294,8 @@ pub(crate) fn connection_config(url: &Hidden) -> Result<tokio_postgres::Config, 
     config.application_name("gatepost");
     config.connect_timeout(CONNECT_TIMEOUT);
     config.tcp_user_timeout(Duration::from_secs(5));
+    // Some are idle for long: what a firewall has forgotten is noticed before somebody asks through it.
+    config.keepalives_idle(KEEPALIVE);
     Ok(config)
 }
 
